@@ -1,0 +1,155 @@
+namespace Pooler.Engine.Configuration;
+
+/// <summary>When a server connection goes back to the pool.</summary>
+public enum PoolMode
+{
+    /// <summary>When the client disconnects.</summary>
+    Session,
+
+    /// <summary>At the end of each transaction.</summary>
+    Transaction,
+
+    /// <summary>After each statement; transactions of several statements are refused.</summary>
+    Statement,
+}
+
+/// <summary>How clients prove who they are (<c>auth_type</c>).</summary>
+public enum AuthType
+{
+    /// <summary>Any name is let in, as the database's forced user.</summary>
+    Any,
+
+    /// <summary>Known names are let in without a password.</summary>
+    Trust,
+
+    /// <summary>Password in clear text.</summary>
+    Plain,
+
+    /// <summary>MD5 challenge; SCRAM for users whose stored secret is a SCRAM one.</summary>
+    Md5,
+
+    /// <summary>SCRAM-SHA-256.</summary>
+    ScramSha256,
+}
+
+/// <summary>A complete, checked configuration: what the engine runs on until the next reload.</summary>
+public sealed class PoolerConfiguration
+{
+    /// <summary>The global settings.</summary>
+    public required PoolerSettings Settings { get; init; }
+
+    /// <summary>Entries of <c>[databases]</c> by name; <c>*</c> is the fallback.</summary>
+    public IReadOnlyDictionary<string, DatabaseSettings> Databases { get; init; } = new Dictionary<string, DatabaseSettings>();
+
+    /// <summary>Entries of <c>[users]</c> and of the auth_file by name.</summary>
+    public IReadOnlyDictionary<string, UserSettings> Users { get; init; } = new Dictionary<string, UserSettings>();
+}
+
+/// <summary>One entry of <c>[databases]</c>. A null member falls back to the global setting.</summary>
+public sealed record DatabaseSettings
+{
+    /// <summary>The name clients ask for, or <c>*</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The name on the server; null: the client's.</summary>
+    public string? DbName { get; init; }
+
+    /// <summary>Host names, addresses or a Unix socket directory (a leading <c>/</c>), comma separated; null: the local socket directory.</summary>
+    public string? Host { get; init; }
+
+    /// <summary>Port on the server.</summary>
+    public int Port { get; init; } = 5432;
+
+    /// <summary>Forced user: all clients share this user's pool.</summary>
+    public string? User { get; init; }
+
+    /// <summary>Password of the forced user.</summary>
+    public string? Password { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.DefaultPoolSize"/>.</summary>
+    public int? PoolSize { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.MinPoolSize"/>.</summary>
+    public int? MinPoolSize { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.ReservePoolSize"/>.</summary>
+    public int? ReservePoolSize { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.PoolMode"/>.</summary>
+    public PoolMode? PoolMode { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.MaxDbConnections"/>; 0: the global one.</summary>
+    public int? MaxDbConnections { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.MaxDbClientConnections"/>; 0: the global one.</summary>
+    public int? MaxDbClientConnections { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.ServerLifetime"/>; zero: the global one.</summary>
+    public TimeSpan? ServerLifetime { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.QueryWaitTimeout"/>.</summary>
+    public TimeSpan? QueryWaitTimeout { get; init; }
+
+    /// <summary>SQL run on each new server connection before it is used.</summary>
+    public string? ConnectQuery { get; init; }
+
+    /// <summary>Who runs auth_query for this database.</summary>
+    public string? AuthUser { get; init; }
+
+    /// <summary>auth_query of this database.</summary>
+    public string? AuthQuery { get; init; }
+
+    /// <summary>Database in which auth_query runs.</summary>
+    public string? AuthDbName { get; init; }
+
+    /// <summary><c>round-robin</c> or <c>disable</c>.</summary>
+    public string? LoadBalanceHosts { get; init; }
+
+    /// <summary>Startup parameters sent to the server: client_encoding, datestyle, timezone, application_name.</summary>
+    public IReadOnlyDictionary<string, string> StartupParameters { get; init; } = new Dictionary<string, string>();
+}
+
+/// <summary>One entry of <c>[users]</c> or of the auth_file. A null member falls back to the database's or global setting.</summary>
+public sealed record UserSettings
+{
+    /// <summary>The user's name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>
+    /// Plain text, <c>md5…</c> or <c>SCRAM-SHA-256$…</c>; null when the user is known by its settings only. Never logged.
+    /// </summary>
+    public string? Secret { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.DefaultPoolSize"/>.</summary>
+    public int? PoolSize { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.ReservePoolSize"/>.</summary>
+    public int? ReservePoolSize { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.PoolMode"/>.</summary>
+    public PoolMode? PoolMode { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.MaxUserConnections"/>; 0: the global one.</summary>
+    public int? MaxUserConnections { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.MaxUserClientConnections"/>; 0: the global one.</summary>
+    public int? MaxUserClientConnections { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.QueryTimeout"/>.</summary>
+    public TimeSpan? QueryTimeout { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.QueryWaitTimeout"/>.</summary>
+    public TimeSpan? QueryWaitTimeout { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.IdleTransactionTimeout"/>.</summary>
+    public TimeSpan? IdleTransactionTimeout { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.TransactionTimeout"/>.</summary>
+    public TimeSpan? TransactionTimeout { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.ClientIdleTimeout"/>.</summary>
+    public TimeSpan? ClientIdleTimeout { get; init; }
+
+    /// <summary>Keeps a record's generated text from carrying the secret into a log.</summary>
+    public override string ToString() => $"user {Name}";
+}

@@ -1,0 +1,206 @@
+namespace Pooler.Engine.Configuration;
+
+/// <summary>
+/// The global settings, typed. Names are those of the ini file in Pascal case; how each is read, checked and
+/// documented is declared in the settings table. Times of zero mean what each setting says, mostly "off".
+/// </summary>
+public sealed record PoolerSettings
+{
+    /// <summary><c>admin_users</c>: users allowed every console command, comma separated.</summary>
+    public string AdminUsers { get; init; } = "";
+
+    /// <summary><c>stats_users</c>: users allowed SHOW on the console, comma separated.</summary>
+    public string StatsUsers { get; init; } = "";
+
+    /// <summary><c>auth_type</c>: how clients prove who they are.</summary>
+    public AuthType AuthType { get; init; } = AuthType.Md5;
+
+    /// <summary><c>auth_file</c>: file of names and secrets.</summary>
+    public string? AuthFile { get; init; }
+
+    /// <summary><c>listen_addr</c>: TCP addresses, comma separated; * is all; empty is none.</summary>
+    public string ListenAddr { get; init; } = "";
+
+    /// <summary><c>listen_port</c>: TCP port (0 picks a free one), also part of the Unix socket's name.</summary>
+    public int ListenPort { get; init; } = 6432;
+
+    /// <summary><c>listen_backlog</c>: listen(2) backlog.</summary>
+    public int ListenBacklog { get; init; } = 128;
+
+    /// <summary><c>unix_socket_dir</c>: directory of the Unix socket; empty is none.</summary>
+    public string UnixSocketDir { get; init; } = "/tmp";
+
+    /// <summary><c>unix_socket_mode</c>: file mode of the Unix socket, written in octal (0777).</summary>
+    public int UnixSocketMode { get; init; } = 0x1FF;
+
+    /// <summary><c>unix_socket_group</c>: group of the Unix socket.</summary>
+    public string UnixSocketGroup { get; init; } = "";
+
+    /// <summary><c>pool_mode</c>: when a server goes back to the pool.</summary>
+    public PoolMode PoolMode { get; init; } = PoolMode.Transaction;
+
+    /// <summary><c>max_client_conn</c>: client connections in all.</summary>
+    public int MaxClientConn { get; init; } = 100;
+
+    /// <summary><c>default_pool_size</c>: servers per pool.</summary>
+    public int DefaultPoolSize { get; init; } = 20;
+
+    /// <summary><c>min_pool_size</c>: servers a pool with clients keeps open.</summary>
+    public int MinPoolSize { get; init; }
+
+    /// <summary><c>reserve_pool_size</c>: extra servers once a client waited reserve_pool_timeout.</summary>
+    public int ReservePoolSize { get; init; }
+
+    /// <summary><c>reserve_pool_timeout</c>: wait before the reserve is used.</summary>
+    public TimeSpan ReservePoolTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary><c>max_db_connections</c>: servers per database over all users; 0 is no limit.</summary>
+    public int MaxDbConnections { get; init; }
+
+    /// <summary><c>max_db_client_connections</c>: clients per database; 0 is no limit.</summary>
+    public int MaxDbClientConnections { get; init; }
+
+    /// <summary><c>max_user_connections</c>: servers per user over all databases; 0 is no limit.</summary>
+    public int MaxUserConnections { get; init; }
+
+    /// <summary><c>max_user_client_connections</c>: clients per user; 0 is no limit.</summary>
+    public int MaxUserClientConnections { get; init; }
+
+    /// <summary><c>max_prepared_statements</c>: prepared statements kept per server, least recently used first out; 0 is off.</summary>
+    public int MaxPreparedStatements { get; init; } = 200;
+
+    /// <summary><c>server_idle_timeout</c>: idle servers are closed after this; zero is never.</summary>
+    public TimeSpan ServerIdleTimeout { get; init; } = TimeSpan.FromSeconds(600);
+
+    /// <summary><c>server_lifetime</c>: unlinked servers older than this are closed; zero is single use.</summary>
+    public TimeSpan ServerLifetime { get; init; } = TimeSpan.FromSeconds(3600);
+
+    /// <summary><c>server_connect_timeout</c>: limit for connecting and logging in to a server.</summary>
+    public TimeSpan ServerConnectTimeout { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary><c>server_login_retry</c>: pause after a failed server login.</summary>
+    public TimeSpan ServerLoginRetry { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary><c>server_reset_query</c>: run when a server is released in session mode.</summary>
+    public string ServerResetQuery { get; init; } = "DISCARD ALL";
+
+    /// <summary><c>server_reset_query_always</c>: run server_reset_query in every mode.</summary>
+    public bool ServerResetQueryAlways { get; init; }
+
+    /// <summary><c>server_check_query</c>: run before an idle server is used again; &lt;empty&gt; is an empty query, empty is none.</summary>
+    public string ServerCheckQuery { get; init; } = "<empty>";
+
+    /// <summary><c>server_check_delay</c>: idle time after which a server is checked.</summary>
+    public TimeSpan ServerCheckDelay { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary><c>server_fast_close</c>: in session mode close a server to be closed at transaction end.</summary>
+    public bool ServerFastClose { get; init; }
+
+    /// <summary><c>server_round_robin</c>: use idle servers in turn instead of last in, first out.</summary>
+    public bool ServerRoundRobin { get; init; }
+
+    /// <summary><c>query_timeout</c>: limit of a query; zero is none.</summary>
+    public TimeSpan QueryTimeout { get; init; }
+
+    /// <summary><c>query_wait_timeout</c>: limit of waiting for a server; zero is none.</summary>
+    public TimeSpan QueryWaitTimeout { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary><c>query_wait_notify</c>: seconds of waiting after which the client gets a notice; 0 is none.</summary>
+    public int QueryWaitNotify { get; init; } = 5;
+
+    /// <summary><c>cancel_wait_timeout</c>: limit of a cancel request's wait.</summary>
+    public TimeSpan CancelWaitTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary><c>client_idle_timeout</c>: idle clients are closed after this; zero is never.</summary>
+    public TimeSpan ClientIdleTimeout { get; init; }
+
+    /// <summary><c>client_login_timeout</c>: limit of a client's login; zero is none.</summary>
+    public TimeSpan ClientLoginTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary><c>idle_transaction_timeout</c>: clients idle in a transaction are closed after this; zero is never.</summary>
+    public TimeSpan IdleTransactionTimeout { get; init; }
+
+    /// <summary><c>transaction_timeout</c>: clients in one transaction this long are closed; zero is never.</summary>
+    public TimeSpan TransactionTimeout { get; init; }
+
+    /// <summary><c>suspend_timeout</c>: limit of flushing in SUSPEND.</summary>
+    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary><c>autodb_idle_timeout</c>: unused databases made from * are forgotten after this.</summary>
+    public TimeSpan AutodbIdleTimeout { get; init; } = TimeSpan.FromSeconds(3600);
+
+    /// <summary><c>stats_period</c>: seconds over which averages are taken.</summary>
+    public int StatsPeriod { get; init; } = 60;
+
+    /// <summary><c>log_connections</c>: log logins.</summary>
+    public bool LogConnections { get; init; } = true;
+
+    /// <summary><c>log_disconnections</c>: log disconnections with their reason.</summary>
+    public bool LogDisconnections { get; init; } = true;
+
+    /// <summary><c>log_pooler_errors</c>: log errors sent to clients.</summary>
+    public bool LogPoolerErrors { get; init; } = true;
+
+    /// <summary><c>log_stats</c>: log one statistics line a period.</summary>
+    public bool LogStats { get; init; } = true;
+
+    /// <summary><c>verbose</c>: 0 to 3: how much is logged.</summary>
+    public int Verbose { get; init; }
+
+    /// <summary><c>ignore_startup_parameters</c>: startup parameters accepted and thrown away, comma separated.</summary>
+    public string IgnoreStartupParameters { get; init; } = "";
+
+    /// <summary><c>track_extra_parameters</c>: further reported parameters kept per client, comma separated.</summary>
+    public string TrackExtraParameters { get; init; } = "IntervalStyle";
+
+    /// <summary><c>application_name_add_host</c>: append the client's address to application_name.</summary>
+    public bool ApplicationNameAddHost { get; init; }
+
+    /// <summary><c>max_packet_size</c>: bytes of the largest message let through.</summary>
+    public uint MaxPacketSize { get; init; } = 2147483647;
+
+    /// <summary><c>disable_pqexec</c>: refuse the simple query protocol.</summary>
+    public bool DisablePqexec { get; init; }
+
+    /// <summary><c>scram_iterations</c>: iterations of SCRAM secrets made from plain passwords.</summary>
+    public int ScramIterations { get; init; } = 4096;
+
+    /// <summary><c>tcp_keepalive</c>: SO_KEEPALIVE.</summary>
+    public bool TcpKeepalive { get; init; } = true;
+
+    /// <summary><c>tcp_keepidle</c>: seconds; 0 is the system's.</summary>
+    public int TcpKeepidle { get; init; }
+
+    /// <summary><c>tcp_keepintvl</c>: seconds; 0 is the system's.</summary>
+    public int TcpKeepintvl { get; init; }
+
+    /// <summary><c>tcp_keepcnt</c>: probes; 0 is the system's.</summary>
+    public int TcpKeepcnt { get; init; }
+
+    /// <summary><c>tcp_user_timeout</c>: milliseconds; 0 is the system's.</summary>
+    public int TcpUserTimeout { get; init; }
+
+    /// <summary><c>tcp_socket_buffer</c>: bytes; 0 is the system's.</summary>
+    public int TcpSocketBuffer { get; init; }
+
+    /// <summary><c>tcp_defer_accept</c>: wake for a new client only when it has sent something (Linux).</summary>
+    public bool TcpDeferAccept { get; init; } = true;
+
+    /// <summary><c>event_loops</c>: loop threads; 0 is one per core, one on two cores or fewer.</summary>
+    public int EventLoops { get; init; }
+
+    /// <summary><c>io_backend</c>: auto, epoll or sockets.</summary>
+    public string IoBackend { get; init; } = "auto";
+
+    /// <summary><c>http_addr</c>: address of the HTTP endpoints.</summary>
+    public string HttpAddr { get; init; } = "127.0.0.1";
+
+    /// <summary><c>http_port</c>: port of /health, /alive and /metrics; 0 is off.</summary>
+    public int HttpPort { get; init; }
+
+    /// <summary><c>http_admin_port</c>: port of the POST /admin commands; 0 is off.</summary>
+    public int HttpAdminPort { get; init; }
+
+    /// <summary><c>http_admin_key</c>: key that /admin requires; never shown.</summary>
+    public string HttpAdminKey { get; init; } = "";
+}
