@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -35,6 +36,13 @@ internal sealed class OtlpReceiver : IAsyncDisposable
     public IReadOnlyList<Export> Received(string signal) => [.. _exports.Where(export => export.Signal == signal)];
 
     public bool Has(string signal, string text) => Received(signal).Any(export => export.Contains(text));
+
+    /// <summary>Whether a span of this trace came: OTLP carries the id as its 16 bytes.</summary>
+    public bool HasTrace(ActivityTraceId trace)
+    {
+        var bytes = Convert.FromHexString(trace.ToHexString());
+        return Received("traces").Any(export => export.Body.AsSpan().IndexOf(bytes) >= 0);
+    }
 
     public ValueTask DisposeAsync() => _app.DisposeAsync();
 
