@@ -45,16 +45,23 @@ public abstract class Connection
     /// <returns>True when nothing is left pending: false asks the caller to stop the source.</returns>
     public abstract bool Send(ReadOnlySpan<byte> data);
 
-    /// <summary>Stops reading. Bytes stay in the kernel (or kept, if already read). Idempotent.</summary>
+    /// <summary>
+    /// Stops reading. Bytes stay in the kernel (or kept, if already read). Idempotent. The handler is still asked when
+    /// the peer ends or the connection breaks; see <see cref="IConnectionHandler.OnReadable"/>.
+    /// </summary>
     public abstract void PauseReading();
 
     /// <summary>
-    /// Reads again: first delivers kept bytes, even without new ones. The delivery happens later in this turn of the
-    /// loop, never inside this call. Idempotent.
+    /// Reads again: first delivers kept bytes, even without new ones, then reads what the kernel has. The delivery
+    /// happens later in this turn of the loop, never inside this call. Idempotent.
     /// </summary>
     public abstract void ResumeReading();
 
     /// <summary>Closes now and drops pending output. The handler hears nothing more.</summary>
+    /// <remarks>
+    /// A caller that owns a quiet connection through the pool's lock (see <see cref="EventLoop.Take"/>) may close it
+    /// on any thread, without taking it over first.
+    /// </remarks>
     public abstract void Close();
 
     /// <summary>
@@ -71,11 +78,30 @@ public interface IConnectionHandler
     void OnConnected(Connection connection);
 
     /// <summary>
-    /// Bytes (or the end of the stream) have arrived but are not read yet. Returning false leaves them in the kernel
-    /// and pauses reading, until <see cref="Connection.ResumeReading"/>. Not asked again before each delivery of
-    /// kept bytes.
+    /// The gate: something has arrived and nothing of it has been touched yet. Every read and every end of a
+    /// connection passes here first (also the second and later reads of one turn), except the delivery of kept bytes.
     /// </summary>
-    bool OnReadable(Connection connection);
+    /// <param name="connection">The connection.</param>
+    /// <param name="readiness">
+    /// What is known without reading. While reading is paused only <see cref="Readiness.EndOfStream"/> and
+    /// <see cref="Readiness.Broken"/> are asked about. There may be unread bytes before the end in both cases.
+    /// </param>
+    /// <remarks>
+    /// <para>
+    /// An idle server connection can be taken by another loop at any moment, also while this loop is looking at an
+    /// event of it. So this call may come on the thread of a loop that has just lost the connection, at the same time
+    /// as the new owner's calls. Until the answer is given the loop touches nothing of the connection, and after
+    /// <see cref="ReadAnswer.NotMine"/> it still doesn't. For a connection that others may take, decide under the lock
+    /// that guards the taking: if it is idle on the shelf of the current thread's loop, take it off (nobody else can
+    /// get it now) and answer <see cref="ReadAnswer.Read"/>; if it is not there, <see cref="ReadAnswer.NotMine"/>.
+    /// If it is granted but <see cref="OnMoved"/> has not come yet, that is <see cref="ReadAnswer.NotMine"/> too.
+    /// </para>
+    /// <para>
+    /// Without the lock the handler may look at its own state, but change nothing: an answer that came from the new
+    /// owner's state is recognised (the take changed the generation before it) and dropped.
+    /// </para>
+    /// </remarks>
+    ReadAnswer OnReadable(Connection connection, Readiness readiness);
 
     /// <summary>
     /// Bytes were read. They may be changed in place, and are gone when this returns.
@@ -83,7 +109,8 @@ public interface IConnectionHandler
     /// <returns>
     /// How many bytes were consumed. The rest is kept and delivered again in front of the bytes that follow, or, when
     /// reading is paused, after <see cref="Connection.ResumeReading"/>. A handler that consumes less without pausing
-    /// needs more bytes to go on.
+    /// needs more bytes to go on. A handler that puts the connection where other loops can take it must consume all:
+    /// the loop then touches nothing of the connection after this call.
     /// </returns>
     int OnReceived(Connection connection, Span<byte> data);
 
@@ -94,11 +121,46 @@ public interface IConnectionHandler
     void OnMoved(Connection connection);
 
     /// <summary>
-    /// The peer closed the connection, or it failed, or connecting failed. Called once, after the last byte was
-    /// delivered; not called after <see cref="Connection.Close"/> or <see cref="Connection.CloseAfterSend"/>.
-    /// Delivered also while reading is paused when the peer is known to be gone.
+    /// The peer closed the connection, or it failed, or connecting failed, or a handler threw. Called once, after the
+    /// last byte was delivered or after <see cref="ReadAnswer.Close"/>; not called after
+    /// <see cref="Connection.Close"/> or <see cref="Connection.CloseAfterSend"/>.
     /// </summary>
     /// <param name="connection">The connection, already closed.</param>
     /// <param name="error">The socket error, or null for an orderly end of stream.</param>
     void OnClosed(Connection connection, Exception? error);
+}
+
+/// <summary>What the loop knows of a connection's input without reading it.</summary>
+public enum Readiness
+{
+    /// <summary>There are bytes to read, as far as known.</summary>
+    Bytes,
+
+    /// <summary>The peer will send nothing more (it closed, or closed its sending half).</summary>
+    EndOfStream,
+
+    /// <summary>The connection is gone in both directions (reset, failed, or closed by both).</summary>
+    Broken,
+}
+
+/// <summary>A handler's answer to <see cref="IConnectionHandler.OnReadable"/>.</summary>
+public enum ReadAnswer
+{
+    /// <summary>Read now. If reading was paused it is resumed, kept bytes first.</summary>
+    Read,
+
+    /// <summary>
+    /// Mine, but not now: reading is paused until <see cref="Connection.ResumeReading"/>. What has arrived stays in
+    /// the kernel, and so does the end of the stream, which reading finds again after all bytes.
+    /// </summary>
+    Pause,
+
+    /// <summary>
+    /// Give it up: unread and kept bytes are dropped and <see cref="IConnectionHandler.OnClosed"/> is called. The
+    /// answer of a client that waits for a server and whose peer has ended: nobody would read the result.
+    /// </summary>
+    Close,
+
+    /// <summary>Another loop has taken it. The loop touches nothing.</summary>
+    NotMine,
 }

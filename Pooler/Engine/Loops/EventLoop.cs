@@ -28,7 +28,10 @@ public abstract class EventLoop(int index, TimeProvider timeProvider)
     /// <summary>Whether the calling thread is this loop's thread. Any thread may ask.</summary>
     public abstract bool IsCurrent { get; }
 
-    /// <summary>Runs <paramref name="callback"/> on the loop's thread, soon. Any thread may post.</summary>
+    /// <summary>
+    /// Runs <paramref name="callback"/> on the loop's thread, soon and in the order of posting. Any thread may post.
+    /// Never runs inside this call. Work posted to a stopped loop is dropped.
+    /// </summary>
     public abstract void Post(Action<object?> callback, object? state);
 
     /// <summary>
@@ -45,10 +48,16 @@ public abstract class EventLoop(int index, TimeProvider timeProvider)
     public abstract Connection Connect(EndPoint endPoint, SocketOptions options, IConnectionHandler handler);
 
     /// <summary>
-    /// Moves a quiet connection (no pending output, no kept bytes) from the loop that has it to this one. The caller
-    /// must own the connection: for a server connection that means having taken it off the idle shelf under the
-    /// pool's lock. May be called on any loop's thread.
+    /// Moves a quiet connection (connected, reading not paused, no pending output, no kept bytes) from the loop that
+    /// has it to this one. The caller must own the connection: for a server connection that means having taken it off
+    /// the idle shelf under the pool's lock. May be called on any loop's thread.
     /// </summary>
+    /// <remarks>
+    /// With <paramref name="announce"/> the new loop may be at work on the connection before this call returns: write
+    /// everything that <see cref="IConnectionHandler.OnMoved"/> looks at before calling, and touch nothing afterwards.
+    /// Bytes that arrived earlier are announced again on the new loop. Events still under way on the old loop are
+    /// dropped, except that its thread may be asking <see cref="IConnectionHandler.OnReadable"/> right now.
+    /// </remarks>
     /// <param name="connection">The connection to move.</param>
     /// <param name="announce">
     /// True when the caller is not on this loop's thread: the loop then calls
