@@ -1,0 +1,110 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Auth;
+
+/// <summary>
+/// A client proves to us who it is. On success the session still has to send AuthenticationOk; on failure it sends
+/// <see cref="AuthExchange.Error"/>. Receives the bodies of 'p' messages and of nothing else: any other message while
+/// an exchange is under way, a second startup packet above all, ends the connection (CVE-2026-107350).
+/// </summary>
+public abstract class ClientAuthentication : AuthExchange
+{
+    /// <summary>Longest body of a 'p' message in bytes, PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH. Check before buffering one.</summary>
+    public const int MaxMessageLength = 65535;
+
+    private protected ClientAuthentication(string userName) => UserName = userName;
+
+    /// <summary>Who the client says it is.</summary>
+    public string UserName { get; }
+
+    /// <summary>
+    /// Why the client was turned away, for the log: the client itself is told less. Contains no secret.
+    /// </summary>
+    public string? FailureReason { get; private protected set; }
+
+    /// <summary>After success with a password in clear text: that password, if it is valid UTF-8. Never log it.</summary>
+    public string? PlainPassword { get; private protected set; }
+
+    /// <summary>
+    /// After success against a stored SCRAM secret: the keys with which one can log in to a server that stores the
+    /// same secret (see <see cref="ServerCredentials"/>).
+    /// </summary>
+    public ScramKeys? ScramKeys { get; private protected set; }
+
+    /// <summary>
+    /// Chooses the exchange. Unknown users and users without a usable secret get the same messages as known ones and
+    /// are turned away at the end, so that names can't be tried out.
+    /// </summary>
+    /// <param name="type"><c>auth_type</c>. With md5, a user whose secret is a SCRAM one is asked for SCRAM.</param>
+    /// <param name="userName">Who the client says it is.</param>
+    /// <param name="userIsKnown">Whether there is such a user; for trust that is enough.</param>
+    /// <param name="secret">The user's stored secret, if there is one.</param>
+    /// <param name="scramIterations"><c>scram_iterations</c>: for secrets made here from plain passwords.</param>
+    public static ClientAuthentication Create(AuthType type, string userName, bool userIsKnown, Secret? secret, int scramIterations)
+    {
+        if (!userIsKnown) secret = null;
+        var missing = !userIsKnown ? "no such user" : secret is null ? "the user has no password" : null;
+        switch (type)
+        {
+            case AuthType.Any:
+            case AuthType.Trust when userIsKnown:
+                return new TrustExchange(userName, isTrusted: true);
+            case AuthType.Trust:
+                return new TrustExchange(userName, isTrusted: false);
+            case AuthType.Plain:
+                return new PlainExchange(userName, secret, missing);
+            case AuthType.Md5 when secret is not { Kind: SecretKind.Scram }:
+                return new Md5Exchange(userName, secret, missing);
+            case AuthType.Md5:
+            case AuthType.ScramSha256:
+                if (secret is { Kind: SecretKind.Md5 }) missing = "the user's secret is an md5 one, which can't serve for scram-sha-256";
+                return new ScramExchange(userName, missing is null ? secret : null, missing, scramIterations);
+            default:
+                throw new ArgumentOutOfRangeException(nameof(type), type, "An authentication type without an exchange must never let a client in.");
+        }
+    }
+
+    /// <summary>
+    /// Begins, off the loops, what a plain secret's first SCRAM login would wait for. Worthwhile after the
+    /// configuration was loaded: it also takes away the one moment at which a known name could be told by its timing.
+    /// </summary>
+    public static void Prepare(string userName, Secret secret, int scramIterations)
+    {
+        if (secret.Kind == SecretKind.Plain) _ = ScramExchange.DeriveFrom(userName, secret, scramIterations);
+    }
+
+    /// <summary>Turns the client away as PostgreSQL does; the reason is for the log.</summary>
+    private protected AuthStep Reject(string reason)
+    {
+        FailureReason = reason;
+        Error = PgError.Fatal(SqlState.InvalidPassword, $"password authentication failed for user \"{UserName}\"");
+        return AuthStep.Failed;
+    }
+
+    /// <summary>Ends an exchange that the client broke.</summary>
+    private protected AuthStep Break(string message, string? detail = null, string sqlState = SqlState.ProtocolViolation)
+    {
+        FailureReason = detail ?? message;
+        Error = PgError.Fatal(sqlState, message, detail: detail);
+        return AuthStep.Failed;
+    }
+
+    private protected AuthStep BreakOutOfTurn() => Break("a password message was not expected here");
+
+    /// <summary>Reads a PasswordMessage: one string, not empty, and nothing after it.</summary>
+    private protected bool TryReadPassword(ReadOnlySpan<byte> body, out ReadOnlySpan<byte> password)
+    {
+        var reader = new MessageReader(body);
+        if (body.Length > MaxMessageLength || !reader.TryReadCString(out password) || !reader.AtEnd)
+        {
+            password = default;
+            Break("the password message has the wrong length");
+            return false;
+        }
+
+        if (!password.IsEmpty) return true;
+        Reject("the client sent an empty password");
+        return false;
+    }
+}

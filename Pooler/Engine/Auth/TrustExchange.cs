@@ -1,0 +1,17 @@
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Auth;
+
+/// <summary>Asks for no proof: decided at the start.</summary>
+internal sealed class TrustExchange(string userName, bool isTrusted) : ClientAuthentication(userName)
+{
+    public override AuthStep Start(MessageWriter output)
+    {
+        if (isTrusted) return AuthStep.Succeeded;
+        return Break($"user \"{UserName}\" is not known to the pooler", sqlState: SqlState.InvalidAuthorization);
+    }
+
+    public override AuthStep Receive(ReadOnlySpan<byte> body, MessageWriter output) => BreakOutOfTurn();
+
+    public override AuthStep Resume(MessageWriter output) => BreakOutOfTurn();
+}
