@@ -44,7 +44,7 @@ internal static class QueueScripts
         if streams then
           for _, entry in ipairs(streams[1][2]) do
             begin(q, worker, entry[2])
-            taken[#taken + 1] = { entry[1], 1, '', entry[2] }
+            taken[#taken + 1] = { entry[1], 1, '', entry[2], ms(now) }
           end
         end
         return taken
@@ -56,21 +56,24 @@ internal static class QueueScripts
     /// </summary>
     public static readonly RedisScript Claim = new(Prelude + """
         local q, consumer, worker, count, min_idle, from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+        local keep = {}
+        for i = 7, #ARGV do keep[ARGV[i]] = true end
+        -- Some may be our own and running, late with their heartbeat: look far enough to find others behind them.
         local pending
         if from ~= '' then
-          pending = redis.call('XPENDING', stream(q), 'workers', 'IDLE', min_idle, '-', '+', count, from)
+          pending = redis.call('XPENDING', stream(q), 'workers', 'IDLE', min_idle, '-', '+', count + #ARGV, from)
         else
-          pending = redis.call('XPENDING', stream(q), 'workers', 'IDLE', min_idle, '-', '+', count)
+          pending = redis.call('XPENDING', stream(q), 'workers', 'IDLE', min_idle, '-', '+', count + #ARGV)
         end
         local taken = {}
         for _, item in ipairs(pending) do
-          if item[2] ~= consumer then
+          if #taken < tonumber(count) and not keep[item[1]] then
             local entries = redis.call('XCLAIM', stream(q), 'workers', consumer, min_idle, item[1])
             if entries[1] and entries[1][2] then
               begin(q, worker, entries[1][2])
               count_one(q, 'reclaimed')
               event('reclaimed', q, value_of(entries[1][2], 'id') or '')
-              taken[#taken + 1] = { entries[1][1], item[4] + 1, item[2], entries[1][2] }
+              taken[#taken + 1] = { entries[1][1], item[4] + 1, item[2], entries[1][2], ms(now) }
             end
           end
         end
@@ -89,6 +92,7 @@ internal static class QueueScripts
           if owned(q, entry, consumer) then
             redis.call('XCLAIM', stream(q), 'workers', consumer, 0, entry, 'JUSTID')
           else
+            lost[#lost + 1] = q
             lost[#lost + 1] = entry
           end
         end
@@ -103,6 +107,8 @@ internal static class QueueScripts
     public static readonly RedisScript Register = new(Prelude + """
         local worker, concurrency, pid, recycled, dead_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
         local key = p .. 'worker:' .. worker
+        -- A first executor under a name that was used before (a restarted container, say) begins new counts.
+        if recycled == '0' and redis.call('HGET', key, 'state') ~= 'running' then redis.call('DEL', key) end
         redis.call('HSETNX', key, 'started', ms(now))
         redis.call('HSET', key, 'concurrency', concurrency, 'pid', pid, 'recycled', recycled, 'dead_after', dead_after,
           'state', 'running', 'running', 0, 'heartbeat', ms(now))
@@ -257,6 +263,7 @@ internal static class QueueScripts
         local q, fields = value_of(entry[2], 'queue'), cjson.decode(value_of(entry[2], 'message'))
         redis.call('XDEL', p .. 'dead', ARGV[1])
         set_value(fields, 'attempt', '1')
+        set_value(fields, 'enqueued', ms(now))
         push(q, fields)
         local id = value_of(fields, 'id')
         if id then

@@ -10,17 +10,20 @@ namespace SampleQueue;
 /// </summary>
 internal sealed class RedisScript(string body)
 {
+    // StackExchange.Redis 1.2.6 puts no limit on asynchronous calls.
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
+
     private readonly string _hash = Convert.ToHexStringLower(SHA1.HashData(Encoding.UTF8.GetBytes(body)));
 
     public async Task<RedisResult> RunAsync(IDatabase database, string prefix, params RedisValue[] arguments)
     {
         try
         {
-            return await database.ExecuteAsync("EVALSHA", Arguments(_hash, prefix, arguments)).ConfigureAwait(false);
+            return await database.ExecuteAsync("EVALSHA", Arguments(_hash, prefix, arguments)).WaitAsync(Timeout).ConfigureAwait(false);
         }
         catch (RedisServerException error) when (error.Message.StartsWith("NOSCRIPT", StringComparison.Ordinal))
         {
-            return await database.ExecuteAsync("EVAL", Arguments(body, prefix, arguments)).ConfigureAwait(false);
+            return await database.ExecuteAsync("EVAL", Arguments(body, prefix, arguments)).WaitAsync(Timeout).ConfigureAwait(false);
         }
     }
 
