@@ -1,1 +1,4 @@
+using Pooler.Engine.Configuration;
+
+if (args is ["--print-reference"]) Console.Write(SettingsReference.Markdown());
 return 0;

@@ -43,6 +43,25 @@ public sealed class PoolerConfiguration
 
     /// <summary>Entries of <c>[users]</c> and of the auth_file by name.</summary>
     public IReadOnlyDictionary<string, UserSettings> Users { get; init; } = new Dictionary<string, UserSettings>();
+
+    /// <summary>Entries of <c>[peers]</c> by id.</summary>
+    public IReadOnlyDictionary<int, PeerSettings> Peers { get; init; } = new Dictionary<int, PeerSettings>();
+}
+
+/// <summary>One entry of <c>[peers]</c>: another pooler process that may hold the connection a cancel request is for.</summary>
+public sealed record PeerSettings
+{
+    /// <summary>The peer's <c>peer_id</c>.</summary>
+    public required int Id { get; init; }
+
+    /// <summary>Host name, address or Unix socket directory.</summary>
+    public string? Host { get; init; }
+
+    /// <summary>The peer's port.</summary>
+    public int Port { get; init; } = 6432;
+
+    /// <summary>Connections to the peer; null: <see cref="PoolerSettings.DefaultPoolSize"/>.</summary>
+    public int? PoolSize { get; init; }
 }
 
 /// <summary>One entry of <c>[databases]</c>. A null member falls back to the global setting.</summary>
@@ -107,6 +126,9 @@ public sealed record DatabaseSettings
 
     /// <summary>Startup parameters sent to the server: client_encoding, datestyle, timezone, application_name.</summary>
     public IReadOnlyDictionary<string, string> StartupParameters { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Keeps a record's generated text from carrying the password into a log.</summary>
+    public override string ToString() => $"database {Name}";
 }
 
 /// <summary>One entry of <c>[users]</c> or of the auth_file. A null member falls back to the database's or global setting.</summary>

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace Pooler.Engine.Configuration;
 
 /// <summary>
@@ -203,4 +205,49 @@ public sealed record PoolerSettings
 
     /// <summary><c>http_admin_key</c>: key that /admin requires; never shown.</summary>
     public string HttpAdminKey { get; init; } = "";
+
+    /// <summary><c>auth_user</c>: who runs auth_query.</summary>
+    public string? AuthUser { get; init; }
+
+    /// <summary><c>auth_query</c>: query that returns name and secret of a user.</summary>
+    public string AuthQuery { get; init; } = DefaultAuthQuery;
+
+    /// <summary><c>auth_dbname</c>: database in which auth_query runs.</summary>
+    public string? AuthDbName { get; init; }
+
+    /// <summary><c>login_notify_message</c>: notice sent to clients after login; empty is none.</summary>
+    public string LoginNotifyMessage { get; init; } = "";
+
+    /// <summary><c>pool_idle_timeout</c>: empty pools are freed after this; zero is never.</summary>
+    public TimeSpan PoolIdleTimeout { get; init; }
+
+    /// <summary><c>so_reuseport</c>: several processes may listen on the TCP port.</summary>
+    public bool SoReuseport { get; init; }
+
+    /// <summary><c>peer_id</c>: this process among its peers; 0 is alone.</summary>
+    public int PeerId { get; init; }
+
+    /// <summary><c>conffile</c>: the configuration file; null when there is none.</summary>
+    public string? ConfFile { get; init; }
+
+    /// <summary><c>logfile</c>: file that the log is appended to, besides the console; empty is none.</summary>
+    public string LogFile { get; init; } = "";
+
+    /// <summary><c>pidfile</c>: file that holds the process id while it runs; empty is none.</summary>
+    public string PidFile { get; init; } = "";
+
+    /// <summary><c>job_name</c>: name of the service.</summary>
+    public string JobName { get; init; } = "pgbouncer";
+
+    /// <summary><c>user</c>: Unix user to change to after start.</summary>
+    public string? User { get; init; }
+
+    /// <summary>Values of settings that this build knows by name only, as they were written; see the settings table.</summary>
+    public ImmutableDictionary<string, string> Inert { get; init; } = ImmutableDictionary<string, string>.Empty;
+
+    private const string DefaultAuthQuery =
+        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
+
+    /// <summary>Keeps the generated text, which would carry http_admin_key, out of logs.</summary>
+    public override string ToString() => nameof(PoolerSettings);
 }

@@ -1,0 +1,222 @@
+using System.Net;
+
+namespace Pooler.Engine.Configuration;
+
+/// <summary>Reads and checks a configuration from all its sources.</summary>
+public static class ConfigurationLoader
+{
+    private const string ConsoleDatabase = "pgbouncer";
+
+    /// <summary>
+    /// Reads everything and reports all that is wrong, not just the first thing.
+    /// </summary>
+    /// <param name="sources">Where to read.</param>
+    /// <param name="running">
+    /// What runs now, when this is a reload: settings that need a restart keep its values, with a warning.
+    /// </param>
+    public static ConfigurationResult Load(ConfigurationSources sources, PoolerConfiguration? running = null)
+    {
+        var draft = new ConfigurationDraft();
+        new ConfigurationKeys(draft).Read(sources.Keys);
+        if (sources.File is { } file) new IniReader(draft).Read(file);
+        new EnvironmentReader(draft).Read(sources.Environment, sources.File is not null);
+        foreach (var (name, value) in sources.CommandLine) draft.SetGlobal(name, value, "command line");
+
+        var settings = ReadSettings(draft, sources);
+        if (running is not null) settings = KeepWhatNeedsRestart(draft, settings, running.Settings);
+        var users = ReadUsers(draft, settings);
+        AddTarget(draft, settings, users);
+        var databases = ReadDatabases(draft);
+        var peers = ReadPeers(draft);
+        settings = NameAdmin(draft, settings);
+        CheckWhole(draft, sources, settings, databases, users);
+
+        return new ConfigurationResult
+        {
+            Configuration = draft.Errors.Count > 0
+                ? null
+                : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers },
+            Errors = draft.Errors,
+            Warnings = draft.Warnings,
+        };
+    }
+
+    private static PoolerSettings ReadSettings(ConfigurationDraft draft, ConfigurationSources sources)
+    {
+        var defaults = new PoolerSettings();
+        var settings = defaults with { ConfFile = sources.File };
+
+        // PgBouncer's default, no TCP at all, is one line away in a file; without a file nobody could connect.
+        if (sources.File is null) settings = settings with { ListenAddr = sources.InContainer ? "*" : "127.0.0.1" };
+
+        foreach (var (name, value) in draft.Globals)
+        {
+            var setting = SettingsTable.Find(name)!;
+            if (!setting.TrySet(settings, value.Text, out var changed, out var error))
+            {
+                draft.Error(value.Where, error);
+                continue;
+            }
+
+            settings = changed;
+            if (setting.IsUnheeded(settings, defaults)) draft.Warn(value.Where, $"{name}: {setting.Note}");
+        }
+
+        return settings;
+    }
+
+    private static PoolerSettings KeepWhatNeedsRestart(ConfigurationDraft draft, PoolerSettings settings, PoolerSettings running)
+    {
+        foreach (var setting in GlobalSettings.All)
+        {
+            if (setting.Reloadable) continue;
+            var (before, after) = (setting.Show(running), setting.Show(settings));
+            if (before == after) continue;
+            if (setting.TrySet(settings, before ?? "", out var kept, out _)) settings = kept;
+            var change = setting.Secret ? "" : $" ({before ?? "unset"} now, {after ?? "unset"} then)";
+            draft.Warn(draft.Globals.TryGetValue(setting.Name, out var value) ? value.Where : null, $"{setting.Name} changes at the next restart only{change}");
+        }
+
+        return settings;
+    }
+
+    private static Dictionary<string, UserSettings> ReadUsers(ConfigurationDraft draft, PoolerSettings settings)
+    {
+        var users = new Dictionary<string, UserSettings>();
+        if (settings.AuthFile is { Length: > 0 } file)
+        {
+            var where = draft.Globals.TryGetValue("auth_file", out var value) ? value.Where : null;
+            foreach (var (name, secret) in ReadAuthFile(draft, file, where))
+                users[name] = new UserSettings { Name = name, Secret = secret };
+        }
+
+        foreach (var (name, entry) in draft.Users)
+            users[name] = Fill(draft, entry, users.GetValueOrDefault(name) ?? new UserSettings { Name = name }, new UserSettings { Name = name }, SettingsTable.FindUserKey, $"user {name}");
+        return users;
+    }
+
+    private static List<KeyValuePair<string, string>> ReadAuthFile(ConfigurationDraft draft, string file, string? where)
+    {
+        var users = new List<KeyValuePair<string, string>>();
+        try
+        {
+            foreach (var line in File.ReadLines(file))
+            {
+                var parts = line.Split('"');
+                if (!line.StartsWith(';') && parts.Length >= 5) users.Add(KeyValuePair.Create(parts[1], parts[3]));
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            draft.Errors.Add(new ConfigurationIssue(where, $"auth_file = \"{file}\": {e.Message}"));
+        }
+
+        return users;
+    }
+
+    private static void AddTarget(ConfigurationDraft draft, PoolerSettings settings, Dictionary<string, UserSettings> users)
+    {
+        var target = draft.Target.Values;
+        if (target.Count == 0) return;
+
+        var name = draft.TargetName ?? (target.TryGetValue("dbname", out var database) ? database.Text : "*");
+        var entry = ConfigurationDraft.Entry(draft.Databases, name, draft.Target.Where);
+        foreach (var (key, value) in target)
+        {
+            // The login is a known user's, who reaches the server as itself. Forcing it upon every client is wanted only
+            // where clients do not prove who they are; elsewhere it would lend its rights to users added later.
+            if (key is "user" or "password" && settings.AuthType != AuthType.Any) continue;
+            entry.Values[key] = value;
+        }
+
+        if (!target.TryGetValue("user", out var user)) return;
+        var known = users.GetValueOrDefault(user.Text) ?? new UserSettings { Name = user.Text };
+        users[user.Text] = target.TryGetValue("password", out var password) ? known with { Secret = password.Text } : known;
+    }
+
+    private static Dictionary<string, DatabaseSettings> ReadDatabases(ConfigurationDraft draft)
+    {
+        var databases = new Dictionary<string, DatabaseSettings>();
+        foreach (var (name, entry) in draft.Databases)
+        {
+            if (name == ConsoleDatabase)
+            {
+                draft.Error(entry.Where, $"the database name {ConsoleDatabase} is reserved for the admin console");
+                continue;
+            }
+
+            var defaults = new DatabaseSettings { Name = name };
+            databases[name] = Fill(draft, entry, defaults, defaults, SettingsTable.FindDatabaseKey, $"database {name}");
+        }
+
+        return databases;
+    }
+
+    private static Dictionary<int, PeerSettings> ReadPeers(ConfigurationDraft draft)
+    {
+        var peers = new Dictionary<int, PeerSettings>();
+        foreach (var (name, entry) in draft.Peers)
+        {
+            if (!PeerKeys.TryReadId(name, out var id))
+            {
+                draft.Error(entry.Where, $"peer {name}: the id must be a whole number from 1 to 16383");
+                continue;
+            }
+
+            var defaults = new PeerSettings { Id = id };
+            peers[id] = Fill(draft, entry, defaults, defaults, SettingsTable.FindPeerKey, $"peer {name}");
+            if (peers[id].Host is null) draft.Error(entry.Where, $"peer {name}: host is missing");
+        }
+
+        return peers;
+    }
+
+    private static T Fill<T>(ConfigurationDraft draft, DraftEntry entry, T start, T defaults, Func<string, Setting<T>?> find, string what)
+    {
+        var result = start;
+        foreach (var (key, value) in entry.Values)
+        {
+            var setting = find(key)!;
+            if (!setting.TrySet(result, value.Text, out var changed, out var error))
+            {
+                draft.Error(value.Where, $"{what}: {error}");
+                continue;
+            }
+
+            result = changed;
+            if (setting.IsUnheeded(result, defaults)) draft.Warn(value.Where, $"{what}: {key} has no effect yet");
+        }
+
+        return result;
+    }
+
+    private static PoolerSettings NameAdmin(ConfigurationDraft draft, PoolerSettings settings) =>
+        !draft.Globals.ContainsKey("admin_users") && draft.Target.Values.TryGetValue("user", out var user)
+            ? settings with { AdminUsers = user.Text }
+            : settings;
+
+    private static void CheckWhole(
+        ConfigurationDraft draft,
+        ConfigurationSources sources,
+        PoolerSettings settings,
+        Dictionary<string, DatabaseSettings> databases,
+        Dictionary<string, UserSettings> users)
+    {
+        if (draft.Errors.Count > 0) return;
+
+        if (databases.Count == 0 && sources.File is null)
+            draft.Errors.Add(new ConfigurationIssue(null, "no database to pool: name a configuration file, or set DATABASES_HOST, DATABASE_URL or Pooler:Databases"));
+        else if (databases.Count == 0)
+            draft.Warn(sources.File, "section [databases] is empty: only the admin console can be reached");
+
+        if (settings.AuthType != AuthType.Any && users.Values.All(u => u.Secret is null) && settings.AuthFile is null)
+            draft.Warn(null, "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD");
+
+        if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !IsLocal(settings.HttpAddr))
+            draft.Warn(null, "http_admin_port can be reached from other machines and http_admin_key is not set: anyone there can pause the pools");
+    }
+
+    private static bool IsLocal(string addresses) =>
+        addresses.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .All(a => a.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(a, out var ip) && IPAddress.IsLoopback(ip)));
+}

@@ -1,0 +1,187 @@
+using System.Collections.Immutable;
+using S = Pooler.Engine.Configuration.PoolerSettings;
+
+namespace Pooler.Engine.Configuration;
+
+/// <summary>
+/// The settings of section <c>[pgbouncer]</c>, each declared once. PgBouncer's come in the order of its SHOW CONFIG,
+/// our own after them. Defaults are those of <see cref="PoolerSettings"/>.
+/// </summary>
+internal static class GlobalSettings
+{
+    public static readonly (string Word, PoolMode Value)[] PoolModes =
+        [("session", PoolMode.Session), ("transaction", PoolMode.Transaction), ("statement", PoolMode.Statement)];
+
+    private const string AuthQueryNote = "no effect yet: users must be in auth_file or [users]";
+    private const string TlsNote = "no effect yet: this build speaks no TLS";
+    private const string DnsNote = "no effect yet: names are resolved by the operating system at each connect";
+    private const string PeersNote = "no effect yet: cancel requests are not forwarded between processes";
+    private const string SyslogNote = "no effect yet: log to the console or logfile";
+
+    private static readonly EnumKind<AuthType> AuthTypes = new(
+        [("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5), ("scram-sha-256", AuthType.ScramSha256)],
+        [("cert", "client certificates"), ("hba", "rules by address (HBA)"), ("ldap", "LDAP"), ("pam", "PAM")]);
+
+    private static readonly string[] SslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    private static readonly bool Windows = OperatingSystem.IsWindows();
+
+    public static readonly ImmutableArray<Setting<S>> All =
+    [
+        Text("admin_users", s => s.AdminUsers, (s, v) => s with { AdminUsers = v }, "users allowed every console command, comma separated",
+            note: "without it, the user named by DATABASES_USER or the database URL is admin"),
+        Switch("application_name_add_host", s => s.ApplicationNameAddHost, (s, v) => s with { ApplicationNameAddHost = v }, "append the client's address to application_name at login"),
+        Optional("auth_dbname", s => s.AuthDbName, (s, v) => s with { AuthDbName = v }, "database in which auth_query runs", note: AuthQueryNote, inert: true, scopes: "database"),
+        Optional("auth_file", s => s.AuthFile, (s, v) => s with { AuthFile = v }, "file of names and secrets"),
+        NotYet("auth_hba_file", "", "rules by database, user and address, used with auth_type hba", v => v.Length > 0 ? "rules by address (HBA)" : null),
+        Named("auth_ident_file", new TextKind(emptyIsUnset: true), null, "name maps for cert and peer", "no effect yet: this build has neither cert nor peer"),
+        Named("auth_ldap_options", new TextKind(emptyIsUnset: true), null, "LDAP options, used with auth_type ldap", "no effect yet: this build has no LDAP", secret: true),
+        Text("auth_query", s => s.AuthQuery, (s, v) => s with { AuthQuery = v }, "query that returns name and secret for the name $1", note: AuthQueryNote, inert: true, scopes: "database"),
+        Setting<S>.Of("auth_type", AuthTypes, s => s.AuthType, (s, v) => s with { AuthType = v }, "how clients prove who they are"),
+        Optional("auth_user", s => s.AuthUser, (s, v) => s with { AuthUser = v }, "who runs auth_query", note: AuthQueryNote, inert: true, scopes: "database"),
+        Time("autodb_idle_timeout", s => s.AutodbIdleTimeout, (s, v) => s with { AutodbIdleTimeout = v }, "forget an unused database made from * after this"),
+        Time("cancel_wait_timeout", s => s.CancelWaitTimeout, (s, v) => s with { CancelWaitTimeout = v }, "limit of a cancel request's wait"),
+        Time("client_idle_timeout", s => s.ClientIdleTimeout, (s, v) => s with { ClientIdleTimeout = v }, "close a client idle this long; 0 is never", scopes: "user"),
+        Time("client_login_timeout", s => s.ClientLoginTimeout, (s, v) => s with { ClientLoginTimeout = v }, "limit of a client's login; 0 is none"),
+        Named("client_tls13_ciphers", new TextKind(emptyIsUnset: true), null, "TLS 1.3 suites for clients", TlsNote),
+        Named("client_tls_ca_file", new TextKind(), "", "CA that client certificates must chain to", TlsNote),
+        Named("client_tls_cert_file", new TextKind(), "", "own certificate towards clients", TlsNote),
+        Named("client_tls_ciphers", new TextKind(), "default", "TLS suites up to 1.2 for clients", TlsNote),
+        Named("client_tls_dheparams", Words("none", "auto", "legacy"), "auto", "DH parameters", TlsNote),
+        Named("client_tls_ecdhcurve", new TextKind(), "auto", "none, auto or the name of a curve", TlsNote),
+        Named("client_tls_key_file", new TextKind(), "", "own key towards clients", TlsNote),
+        Named("client_tls_protocols", new TextKind(), "secure", "TLS versions for clients", TlsNote),
+        SslMode("client_tls_sslmode", "disable", "whether clients may or must use TLS", "TLS with clients"),
+        Optional("conffile", s => s.ConfFile, (s, v) => s with { ConfFile = v }, "the configuration file; a changed one is used at the next RELOAD", plainEnvironment: false),
+        Number("default_pool_size", s => s.DefaultPoolSize, (s, v) => s with { DefaultPoolSize = v }, "server connections per pool, that is per database and user", scopes: "database and user, as pool_size"),
+        Switch("disable_pqexec", s => s.DisablePqexec, (s, v) => s with { DisablePqexec = v }, "refuse the simple query protocol", reloadable: false),
+        Named("dns_max_ttl", new TimeKind(), TimeSpan.FromSeconds(15), "how long an address is kept", DnsNote),
+        Named("dns_nxdomain_ttl", new TimeKind(), TimeSpan.FromSeconds(15), "how long a failed lookup is kept", DnsNote),
+        Named("dns_zone_check_period", new TimeKind(), TimeSpan.Zero, "period of zone serial checks", DnsNote),
+        Time("idle_transaction_timeout", s => s.IdleTransactionTimeout, (s, v) => s with { IdleTransactionTimeout = v }, "close a client idle in a transaction this long; 0 is never", scopes: "user"),
+        Text("ignore_startup_parameters", s => s.IgnoreStartupParameters, (s, v) => s with { IgnoreStartupParameters = v }, "startup parameters accepted and thrown away, comma separated"),
+        Text("job_name", s => s.JobName, (s, v) => s with { JobName = v }, "name of the Windows service", note: "no effect: this build is not a Windows service", inert: true, reloadable: false, plainEnvironment: false, aliases: ["service_name"]),
+        Text("listen_addr", s => s.ListenAddr, (s, v) => s with { ListenAddr = v }, "TCP addresses to listen on, comma separated; * is all, empty is none", reloadable: false,
+            note: "without a configuration file the default is 127.0.0.1, in a container *"),
+        Number("listen_backlog", s => s.ListenBacklog, (s, v) => s with { ListenBacklog = v }, "backlog of listen(2)", reloadable: false),
+        Number("listen_port", s => s.ListenPort, (s, v) => s with { ListenPort = v }, "TCP port, also in the Unix socket's name; 0 picks a free one", max: 65535, reloadable: false),
+        Switch("log_connections", s => s.LogConnections, (s, v) => s with { LogConnections = v }, "log logins"),
+        Switch("log_disconnections", s => s.LogDisconnections, (s, v) => s with { LogDisconnections = v }, "log disconnections with their reason"),
+        Switch("log_pooler_errors", s => s.LogPoolerErrors, (s, v) => s with { LogPoolerErrors = v }, "log errors sent to clients"),
+        Switch("log_stats", s => s.LogStats, (s, v) => s with { LogStats = v }, "log one line of statistics each period"),
+        Text("logfile", s => s.LogFile, (s, v) => s with { LogFile = v }, "file that the log is appended to; opened anew at RELOAD", plainEnvironment: false),
+        Text("login_notify_message", s => s.LoginNotifyMessage, (s, v) => s with { LoginNotifyMessage = v }, "notice sent to each client after login", note: "no effect yet", inert: true),
+        Number("max_client_conn", s => s.MaxClientConn, (s, v) => s with { MaxClientConn = v }, "client connections in all"),
+        Number("max_db_client_connections", s => s.MaxDbClientConnections, (s, v) => s with { MaxDbClientConnections = v }, "client connections per database; 0 is no limit", scopes: "database"),
+        Number("max_db_connections", s => s.MaxDbConnections, (s, v) => s with { MaxDbConnections = v }, "server connections per database over all users; 0 is no limit", scopes: "database"),
+        Setting<S>.Of("max_packet_size", new UIntKind(1, int.MaxValue), s => s.MaxPacketSize, (s, v) => s with { MaxPacketSize = v }, "bytes of the largest message let through"),
+        Number("max_prepared_statements", s => s.MaxPreparedStatements, (s, v) => s with { MaxPreparedStatements = v }, "prepared statements kept per server connection; 0 switches them off in transaction and statement mode"),
+        Number("max_user_client_connections", s => s.MaxUserClientConnections, (s, v) => s with { MaxUserClientConnections = v }, "client connections per user; 0 is no limit", scopes: "user"),
+        Number("max_user_connections", s => s.MaxUserConnections, (s, v) => s with { MaxUserConnections = v }, "server connections per user over all databases; 0 is no limit", scopes: "user"),
+        Number("min_pool_size", s => s.MinPoolSize, (s, v) => s with { MinPoolSize = v }, "server connections kept open in a pool that has a client or a forced user", scopes: "database"),
+        Number("peer_id", s => s.PeerId, (s, v) => s with { PeerId = v }, "this process among its peers; 0 is alone", max: 16383, note: PeersNote, inert: true),
+        Text("pidfile", s => s.PidFile, (s, v) => s with { PidFile = v }, "file of the process id; -d needs it", reloadable: false, plainEnvironment: false),
+        Named("pkt_buf", new IntKind(1), 4096, "bytes of a connection's buffer", "no effect: buffers belong to event loops, not to connections", reloadable: false),
+        Setting<S>.Of("pool_mode", new EnumKind<PoolMode>(PoolModes), s => s.PoolMode, (s, v) => s with { PoolMode = v }, "when a server connection goes back to the pool",
+            note: "PgBouncer's default is session; a transaction pool is what this one is for", scopes: "database, user"),
+        Time("pool_idle_timeout", s => s.PoolIdleTimeout, (s, v) => s with { PoolIdleTimeout = v }, "free an empty pool after this; 0 is never", note: "no effect yet", inert: true),
+        Time("query_timeout", s => s.QueryTimeout, (s, v) => s with { QueryTimeout = v }, "end longer queries; 0 is never", scopes: "user"),
+        Number("query_wait_notify", s => s.QueryWaitNotify, (s, v) => s with { QueryWaitNotify = v }, "seconds of waiting after which a client gets a notice; 0 is never"),
+        Time("query_wait_timeout", s => s.QueryWaitTimeout, (s, v) => s with { QueryWaitTimeout = v }, "limit of waiting for a server connection; 0 is none", scopes: "database, user"),
+        Number("reserve_pool_size", s => s.ReservePoolSize, (s, v) => s with { ReservePoolSize = v }, "further server connections of a pool once a client waited reserve_pool_timeout", scopes: "database, user"),
+        Time("reserve_pool_timeout", s => s.ReservePoolTimeout, (s, v) => s with { ReservePoolTimeout = v }, "wait before the reserve is used"),
+        Named("resolv_conf", new TextKind(), "", "resolver file", DnsNote, reloadable: false, plainEnvironment: false),
+        Named("sbuf_loopcnt", new IntKind(), 5, "reads from a connection before others get their turn", "no effect: loops share their time by themselves"),
+        Number("scram_iterations", s => s.ScramIterations, (s, v) => s with { ScramIterations = v }, "iterations of SCRAM secrets made from plain passwords", min: 1),
+        Time("server_check_delay", s => s.ServerCheckDelay, (s, v) => s with { ServerCheckDelay = v }, "idle time after which a server connection is checked before use"),
+        Text("server_check_query", s => s.ServerCheckQuery, (s, v) => s with { ServerCheckQuery = v }, "query of that check; <empty> is an empty query, empty is no check"),
+        Time("server_connect_timeout", s => s.ServerConnectTimeout, (s, v) => s with { ServerConnectTimeout = v }, "limit of connecting and logging in to a server"),
+        Switch("server_fast_close", s => s.ServerFastClose, (s, v) => s with { ServerFastClose = v }, "in session mode close a server connection that is to be closed at the end of the transaction"),
+        Time("server_idle_timeout", s => s.ServerIdleTimeout, (s, v) => s with { ServerIdleTimeout = v }, "close server connections idle this long; 0 is never"),
+        Time("server_lifetime", s => s.ServerLifetime, (s, v) => s with { ServerLifetime = v }, "close server connections older than this when free; 0 is after a single use", scopes: "database"),
+        Time("server_login_retry", s => s.ServerLoginRetry, (s, v) => s with { ServerLoginRetry = v }, "pause after a failed login to a server"),
+        Text("server_reset_query", s => s.ServerResetQuery, (s, v) => s with { ServerResetQuery = v }, "run when a server connection is released in session mode; empty is none"),
+        Switch("server_reset_query_always", s => s.ServerResetQueryAlways, (s, v) => s with { ServerResetQueryAlways = v }, "run server_reset_query in every mode"),
+        Switch("server_round_robin", s => s.ServerRoundRobin, (s, v) => s with { ServerRoundRobin = v }, "use free server connections in turn instead of the last used first"),
+        Named("server_tls13_ciphers", new TextKind(emptyIsUnset: true), null, "TLS 1.3 suites towards servers", TlsNote),
+        Named("server_tls_ca_file", new TextKind(), "", "CA of server certificates", TlsNote),
+        Named("server_tls_cert_file", new TextKind(), "", "own certificate towards servers", TlsNote),
+        Named("server_tls_ciphers", new TextKind(), "default", "TLS suites up to 1.2 towards servers", TlsNote),
+        Named("server_tls_key_file", new TextKind(), "", "own key towards servers", TlsNote),
+        Named("server_tls_protocols", new TextKind(), "secure", "TLS versions towards servers", TlsNote),
+        SslMode("server_tls_sslmode", "prefer", "whether connections to servers may or must use TLS", "TLS with servers"),
+        Switch("so_reuseport", s => s.SoReuseport, (s, v) => s with { SoReuseport = v }, "let several processes listen on the TCP port", note: "no effect yet; one process uses all cores", inert: true, reloadable: false),
+        Number("stats_period", s => s.StatsPeriod, (s, v) => s with { StatsPeriod = v }, "seconds over which averages are taken", min: 1),
+        Text("stats_users", s => s.StatsUsers, (s, v) => s with { StatsUsers = v }, "users allowed SHOW on the console, comma separated"),
+        Time("suspend_timeout", s => s.SuspendTimeout, (s, v) => s with { SuspendTimeout = v }, "limit of flushing in SUSPEND"),
+        Named("syslog", new BoolKind(), false, "log to syslog", SyslogNote, plainEnvironment: false),
+        Named("syslog_facility", Words("auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), "daemon", "facility at syslog", SyslogNote, plainEnvironment: false),
+        Named("syslog_ident", new TextKind(), "pgbouncer", "name at syslog", SyslogNote, plainEnvironment: false),
+        Setting<S>.Of("tcp_defer_accept", new BoolKind(anyNumber: true), s => s.TcpDeferAccept, (s, v) => s with { TcpDeferAccept = v }, "wake for a new client only when it has sent something (Linux)"),
+        Switch("tcp_keepalive", s => s.TcpKeepalive, (s, v) => s with { TcpKeepalive = v }, "TCP keepalive"),
+        Number("tcp_keepcnt", s => s.TcpKeepcnt, (s, v) => s with { TcpKeepcnt = v }, "keepalive probes; 0 is the system's"),
+        Number("tcp_keepidle", s => s.TcpKeepidle, (s, v) => s with { TcpKeepidle = v }, "seconds before the first keepalive probe; 0 is the system's"),
+        Number("tcp_keepintvl", s => s.TcpKeepintvl, (s, v) => s with { TcpKeepintvl = v }, "seconds between keepalive probes; 0 is the system's"),
+        Number("tcp_socket_buffer", s => s.TcpSocketBuffer, (s, v) => s with { TcpSocketBuffer = v }, "bytes of the socket buffers; 0 is the system's"),
+        Number("tcp_user_timeout", s => s.TcpUserTimeout, (s, v) => s with { TcpUserTimeout = v }, "milliseconds that sent data may stay unacknowledged; 0 is the system's"),
+        Text("track_extra_parameters", s => s.TrackExtraParameters, (s, v) => s with { TrackExtraParameters = v }, "further reported parameters kept per client, comma separated", reloadable: false),
+        Time("transaction_timeout", s => s.TransactionTimeout, (s, v) => s with { TransactionTimeout = v }, "close a client in one transaction this long; 0 is never", scopes: "user"),
+        Text("unix_socket_dir", s => s.UnixSocketDir, (s, v) => s with { UnixSocketDir = v }, "directory of the Unix socket; empty is none", reloadable: false),
+        Text("unix_socket_group", s => s.UnixSocketGroup, (s, v) => s with { UnixSocketGroup = v }, "group of the Unix socket", reloadable: false, listed: !Windows),
+        Setting<S>.Of("unix_socket_mode", new FileModeKind(), s => s.UnixSocketMode, (s, v) => s with { UnixSocketMode = v }, "file mode of the Unix socket, in octal", reloadable: false, listed: !Windows),
+        // PGBOUNCER_USER is what applications call their login at the pooler, never a Unix user for it.
+        Optional("user", s => s.User, (s, v) => s with { User = v }, "Unix user to change to when started as root", reloadable: false, plainEnvironment: false, pgBouncerEnvironment: false, listed: !Windows),
+        Number("verbose", s => s.Verbose, (s, v) => s with { Verbose = v }, "how much is logged", max: 3, plainEnvironment: false),
+
+        Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
+        Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
+        Own("http_addr", new TextKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v! }, "addresses of the HTTP ports, comma separated; * is all", reloadable: false),
+        Own("http_port", new IntKind(0, 65535), s => s.HttpPort, (s, v) => s with { HttpPort = v }, "port of /health, /alive and /metrics; 0 is off", reloadable: false),
+        Own("http_admin_port", new IntKind(0, 65535), s => s.HttpAdminPort, (s, v) => s with { HttpAdminPort = v }, "port of POST /admin/pause, resume, reload and reconnect; 0 is off", reloadable: false),
+        Own("http_admin_key", new TextKind(), s => s.HttpAdminKey, (s, v) => s with { HttpAdminKey = v! }, "key that /admin requires, in the header X-Admin-Key or as a bearer token", secret: true),
+    ];
+
+    private static EnumKind<string?> Words(params string[] words) => new([.. words.Select(w => (w, (string?)w))]);
+
+    private static Setting<S> Text(string name, Func<S, string> get, Func<S, string, S> set, string meaning, string? note = null, bool inert = false,
+        bool reloadable = true, bool plainEnvironment = true, bool listed = true, string? scopes = null, string[]? aliases = null) =>
+        Setting<S>.Of(name, new TextKind(), s => get(s), (s, v) => set(s, v ?? ""), meaning, note, inert, reloadable,
+            plainEnvironment: plainEnvironment, listed: listed, scopes: scopes, aliases: aliases);
+
+    private static Setting<S> Optional(string name, Func<S, string?> get, Func<S, string?, S> set, string meaning, string? note = null, bool inert = false,
+        bool reloadable = true, bool plainEnvironment = true, bool pgBouncerEnvironment = true, bool listed = true, string? scopes = null) =>
+        Setting<S>.Of(name, new TextKind(emptyIsUnset: true), get, set, meaning, note, inert, reloadable,
+            plainEnvironment: plainEnvironment, pgBouncerEnvironment: pgBouncerEnvironment, listed: listed, scopes: scopes);
+
+    private static Setting<S> Number(string name, Func<S, int> get, Func<S, int, S> set, string meaning, int min = 0, int max = int.MaxValue,
+        string? note = null, bool inert = false, bool reloadable = true, bool plainEnvironment = true, string? scopes = null) =>
+        Setting<S>.Of(name, new IntKind(min, max), get, set, meaning, note, inert, reloadable, plainEnvironment: plainEnvironment, scopes: scopes);
+
+    private static Setting<S> Switch(string name, Func<S, bool> get, Func<S, bool, S> set, string meaning, string? note = null, bool inert = false, bool reloadable = true) =>
+        Setting<S>.Of(name, new BoolKind(), get, set, meaning, note, inert, reloadable);
+
+    private static Setting<S> Time(string name, Func<S, TimeSpan> get, Func<S, TimeSpan, S> set, string meaning, string? note = null, bool inert = false, string? scopes = null) =>
+        Setting<S>.Of(name, new TimeKind(), get, set, meaning, note, inert, scopes: scopes);
+
+    private static Setting<S> Own<T>(string name, SettingKind<T> kind, Func<S, T> get, Func<S, T, S> set, string meaning, bool reloadable = true, bool secret = false) =>
+        Setting<S>.Of(name, kind, get, set, meaning, reloadable: reloadable, secret: secret, own: true);
+
+    /// <summary>A setting that this build knows by name only: read, checked, shown, and kept for the build that uses it.</summary>
+    private static Setting<S> Named<T>(string name, SettingKind<T> kind, T byDefault, string meaning, string note,
+        bool reloadable = true, bool secret = false, bool plainEnvironment = true, Func<string, string?>? unsupported = null, string[]? heeded = null) =>
+        Setting<S>.Of(
+            name,
+            kind,
+            s => s.Inert.TryGetValue(name, out var text) && kind.TryRead(text, out var value, out _) ? value : byDefault,
+            (s, v) => s with { Inert = s.Inert.SetItem(name, kind.Show(v) ?? "") },
+            meaning, note, inert: true, reloadable, secret, plainEnvironment: plainEnvironment, unsupported: unsupported, heeded: heeded);
+
+    /// <summary>A setting of which only values that change nothing are let in.</summary>
+    private static Setting<S> NotYet(string name, string byDefault, string meaning, Func<string, string?> unsupported) =>
+        Named(name, new TextKind(), byDefault, meaning, "not supported yet: refused unless empty", unsupported: unsupported);
+
+    // allow and prefer promise nothing, so plain connections keep them; require and stricter do promise.
+    private static Setting<S> SslMode(string name, string byDefault, string meaning, string missing) =>
+        Named(name, Words(SslModes), byDefault, meaning, "allow and prefer connect without TLS in this build; require, verify-ca and verify-full are refused",
+            unsupported: v => v.ToLowerInvariant() is "require" or "verify-ca" or "verify-full" ? missing : null,
+            heeded: ["disable"]);
+}

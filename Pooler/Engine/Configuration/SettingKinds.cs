@@ -1,0 +1,248 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+
+namespace Pooler.Engine.Configuration;
+
+/// <summary>How a value is written in a configuration: reading, showing and describing what is allowed.</summary>
+internal abstract class SettingKind<T>
+{
+    /// <summary>One word for the reference.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What may be written, for messages and the reference.</summary>
+    public abstract string Allowed { get; }
+
+    /// <summary>Whether nothing at all is a value; where it is not, an empty environment variable counts as not set.</summary>
+    public virtual bool TakesEmpty => false;
+
+    /// <summary>Reads a value; <paramref name="error"/> is a clause that follows the setting's name and never repeats the value.</summary>
+    public abstract bool TryRead(string text, [MaybeNullWhen(false)] out T value, [NotNullWhen(false)] out string? error);
+
+    /// <summary>The value as PgBouncer's SHOW CONFIG would print it.</summary>
+    public abstract string? Show(T value);
+
+    protected bool Refuse(out T? value, out string error)
+    {
+        value = default;
+        error = $"allowed: {Allowed}";
+        return false;
+    }
+}
+
+/// <summary>Any text. An unset text is null when <paramref name="emptyIsUnset"/>, else empty.</summary>
+internal sealed class TextKind(bool emptyIsUnset = false) : SettingKind<string?>
+{
+    public override string Name => "text";
+
+    public override string Allowed => "text";
+
+    public override bool TakesEmpty => true;
+
+    public override bool TryRead(string text, out string? value, [NotNullWhen(false)] out string? error)
+    {
+        value = emptyIsUnset && text.Length == 0 ? null : text;
+        error = null;
+        return true;
+    }
+
+    public override string? Show(string? value) => value;
+}
+
+/// <summary>A whole number within a range.</summary>
+internal sealed class IntKind(int min = 0, int max = int.MaxValue, string? unit = null) : SettingKind<int>
+{
+    public override string Name => "integer";
+
+    public override string Allowed =>
+        (max == int.MaxValue ? $"a whole number from {min} up" : $"a whole number from {min} to {max}") + (unit is null ? "" : $" ({unit})");
+
+    public override bool TryRead(string text, out int value, [NotNullWhen(false)] out string? error)
+    {
+        error = null;
+        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= min && value <= max
+            || Refuse(out value, out error);
+    }
+
+    public override string Show(int value) => value.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>A whole number that fits 32 bits unsigned.</summary>
+internal sealed class UIntKind(uint min, uint max) : SettingKind<uint>
+{
+    public override string Name => "integer";
+
+    public override string Allowed => $"a whole number from {min} to {max}";
+
+    public override bool TryRead(string text, out uint value, [NotNullWhen(false)] out string? error)
+    {
+        error = null;
+        return uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= min && value <= max
+            || Refuse(out value, out error);
+    }
+
+    public override string Show(uint value) => value.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>
+/// A number per database or user whose absence means the wider scope's value. PgBouncer writes that absence as -1,
+/// and for limits also as 0, which <paramref name="zeroIsUnset"/> says.
+/// </summary>
+internal sealed class OverrideKind(bool zeroIsUnset = false) : SettingKind<int?>
+{
+    public override string Name => "integer";
+
+    public override string Allowed =>
+        $"a whole number from 0 up; {(zeroIsUnset ? "0 or -1" : "-1")} for the wider scope's value";
+
+    public override bool TryRead(string text, out int? value, [NotNullWhen(false)] out string? error)
+    {
+        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < -1)
+            return Refuse(out value, out error);
+        value = number == -1 || (zeroIsUnset && number == 0) ? null : number;
+        error = null;
+        return true;
+    }
+
+    public override string? Show(int? value) => value?.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>0 or 1, as PgBouncer writes switches; the words people try instead are understood too.</summary>
+/// <param name="anyNumber">Every number but 0 is on: for switches that PgBouncer keeps as a number.</param>
+internal sealed class BoolKind(bool anyNumber = false) : SettingKind<bool>
+{
+    public override string Name => "0 or 1";
+
+    public override string Allowed => "0 or 1 (also off/on, no/yes, false/true)";
+
+    public override bool TryRead(string text, out bool value, [NotNullWhen(false)] out string? error)
+    {
+        error = null;
+        switch (text.ToLowerInvariant())
+        {
+            case "1" or "on" or "yes" or "true":
+                value = true;
+                return true;
+            case "0" or "off" or "no" or "false":
+                value = false;
+                return true;
+            case var number when anyNumber && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _):
+                value = true;
+                return true;
+            default:
+                return Refuse(out value, out error);
+        }
+    }
+
+    public override string Show(bool value) => value ? "1" : "0";
+}
+
+/// <summary>Seconds, decimals allowed.</summary>
+internal sealed class TimeKind : SettingKind<TimeSpan>
+{
+    // Times are kept and compared in timers of at most 2^31 - 1 seconds, as PgBouncer's are when given whole.
+    private const double MaxSeconds = int.MaxValue;
+
+    public override string Name => "seconds";
+
+    public override string Allowed => "seconds, from 0 up, decimals allowed";
+
+    public override bool TryRead(string text, out TimeSpan value, [NotNullWhen(false)] out string? error)
+    {
+        if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) || seconds > MaxSeconds)
+            return Refuse(out value, out error);
+        value = TimeSpan.FromMicroseconds(Math.Round(seconds * 1e6));
+        error = null;
+        return true;
+    }
+
+    public override string Show(TimeSpan value) => value.TotalSeconds.ToString("0.######", CultureInfo.InvariantCulture);
+}
+
+/// <summary>Seconds per database or user; -1 means the wider scope's value, and 0 too when <paramref name="zeroIsUnset"/>.</summary>
+internal sealed class TimeOverrideKind(bool zeroIsUnset = false) : SettingKind<TimeSpan?>
+{
+    private static readonly TimeKind Seconds = new();
+
+    public override string Name => "seconds";
+
+    public override string Allowed => $"{Seconds.Allowed}; {(zeroIsUnset ? "0 or -1" : "-1")} for the wider scope's value";
+
+    public override bool TryRead(string text, out TimeSpan? value, [NotNullWhen(false)] out string? error)
+    {
+        value = null;
+        error = null;
+        if (text == "-1") return true;
+        if (!Seconds.TryRead(text, out var seconds, out _)) return Refuse(out value, out error);
+        if (!zeroIsUnset || seconds != TimeSpan.Zero) value = seconds;
+        return true;
+    }
+
+    public override string? Show(TimeSpan? value) => value is { } seconds ? Seconds.Show(seconds) : null;
+}
+
+/// <summary>One of a list of words.</summary>
+/// <param name="values">The words, in the order in which they are listed to people.</param>
+/// <param name="notYet">Words that PgBouncer knows and this build refuses, with what is missing.</param>
+internal sealed class EnumKind<T>((string Word, T Value)[] values, (string Word, string Reason)[]? notYet = null) : SettingKind<T>
+{
+    public override string Name => "word";
+
+    public override string Allowed { get; } = string.Join(", ", values.Select(v => v.Word));
+
+    public override bool TryRead(string text, [MaybeNullWhen(false)] out T value, [NotNullWhen(false)] out string? error)
+    {
+        foreach (var candidate in values)
+        {
+            if (!candidate.Word.Equals(text, StringComparison.OrdinalIgnoreCase)) continue;
+            value = candidate.Value;
+            error = null;
+            return true;
+        }
+
+        value = default;
+        foreach (var candidate in notYet ?? [])
+        {
+            if (!candidate.Word.Equals(text, StringComparison.OrdinalIgnoreCase)) continue;
+            error = $"this build does not support {candidate.Reason} yet; allowed: {Allowed}";
+            return false;
+        }
+
+        var nearest = NearestName.Find(text, values.Select(v => v.Word));
+        error = $"allowed: {Allowed}{(nearest is null ? "" : $"; did you mean {nearest}?")}";
+        return false;
+    }
+
+    public override string? Show(T value)
+    {
+        if (value is null) return null;
+        foreach (var candidate in values)
+            if (EqualityComparer<T>.Default.Equals(candidate.Value, value)) return candidate.Word;
+        throw new ArgumentOutOfRangeException(nameof(value), value, "not a value of this setting");
+    }
+}
+
+/// <summary>
+/// A file mode. Always read as octal, with or without the leading 0: PgBouncer reads 777 as decimal, which nobody means.
+/// </summary>
+internal sealed class FileModeKind : SettingKind<int>
+{
+    public override string Name => "file mode";
+
+    public override string Allowed => "an octal file mode from 0000 to 0777";
+
+    public override bool TryRead(string text, out int value, [NotNullWhen(false)] out string? error)
+    {
+        value = 0;
+        error = null;
+        if (text.Length is 0 or > 5) return Refuse(out value, out error);
+        foreach (var digit in text)
+        {
+            if (digit is < '0' or > '7') return Refuse(out value, out error);
+            value = (value << 3) | (digit - '0');
+        }
+
+        return value <= 0x1FF || Refuse(out value, out error);
+    }
+
+    public override string Show(int value) => "0" + Convert.ToString(value, 8).PadLeft(3, '0');
+}
