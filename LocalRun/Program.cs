@@ -1,1 +1,3 @@
-return 0;
+using LocalRun.Terminal;
+
+return await LocalRun.CommandLine.RunAsync(args, Screen.OnConsole());
