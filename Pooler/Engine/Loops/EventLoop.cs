@@ -78,28 +78,3 @@ public abstract class LoopTimer
     /// <summary>Calls it off. Harmless when it has already fired. Only on the loop's thread.</summary>
     public abstract void Cancel();
 }
-
-/// <summary>Socket options of a connection; zero means the system's default. Units as in the ini settings.</summary>
-public sealed record SocketOptions
-{
-    /// <summary>The system's defaults, without keepalive.</summary>
-    public static SocketOptions Default { get; } = new();
-
-    /// <summary><c>tcp_keepalive</c>: SO_KEEPALIVE.</summary>
-    public bool KeepAlive { get; init; }
-
-    /// <summary><c>tcp_keepidle</c>, seconds.</summary>
-    public int KeepIdle { get; init; }
-
-    /// <summary><c>tcp_keepintvl</c>, seconds.</summary>
-    public int KeepInterval { get; init; }
-
-    /// <summary><c>tcp_keepcnt</c>, probes.</summary>
-    public int KeepCount { get; init; }
-
-    /// <summary><c>tcp_user_timeout</c>, milliseconds (Linux).</summary>
-    public int UserTimeout { get; init; }
-
-    /// <summary><c>tcp_socket_buffer</c>, bytes for SO_RCVBUF and SO_SNDBUF.</summary>
-    public int BufferSize { get; init; }
-}
