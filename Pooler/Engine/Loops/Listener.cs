@@ -230,6 +230,9 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
         }
         else
         {
+            // Asked first: the exception for "nobody there" is dear.
+            if (!listening.Poll(0, SelectMode.SelectRead))
+                return false;
             try
             {
                 socket = new AcceptedSocket(-1, listening.Accept());

@@ -10,7 +10,7 @@ namespace Pooler.Engine.Loops;
 /// <remarks>
 /// <para>
 /// Who may touch what: everything here belongs to the loop that owns the connection. But an event may be looked at by
-/// a loop that has just lost it. <see cref="MoveTo"/> first changes <see cref="_generation"/>, then anything else, so
+/// a loop that has just lost it. <see cref="MoveTo"/> changes <see cref="_generation"/> before anything but the loop, so
 /// whoever reads state first and then finds the event's generation unchanged (<see cref="TryGetFlags"/>) has read its
 /// own state. What follows is safe when that state rules out a take: a connection that is connecting, paused,
 /// lingering, just moved or has bytes kept or pending is not quiet, and only quiet ones are taken. All else goes
@@ -237,6 +237,7 @@ internal abstract class LoopConnection : Connection
         if ((Flags & ~State.Accepted) != 0 || HasPendingOutput || HasKeptInput)
             throw new InvalidOperationException($"Only a quiet connection can be taken; this one is {Flags}.");
         var from = Owner;
+        Loop = loop;
         _generation = Interlocked.Increment(ref _lastGeneration);
         if ((Flags & State.Accepted) != 0)
         {
@@ -246,7 +247,6 @@ internal abstract class LoopConnection : Connection
 
         if (announce)
             Flags |= State.Moved;
-        Loop = loop;
         MoveSocket(from, loop);
     }
 
@@ -258,7 +258,7 @@ internal abstract class LoopConnection : Connection
     }
 
     /// <summary>An event of the socket, on the thread of the loop it was reported to.</summary>
-    internal void OnEvents(int generation, LoopEvents events)
+    internal void OnEvents(LoopThread loop, int generation, LoopEvents events)
     {
         if (!TryGetFlags(generation, out var flags))
             return;
@@ -292,11 +292,11 @@ internal abstract class LoopConnection : Connection
         }
 
         if ((events & (LoopEvents.Readable | LoopEvents.EndOfStream | LoopEvents.Broken)) != 0)
-            Read(generation, ToReadiness(events), certain: true);
+            Read(loop, generation, ToReadiness(events), certain: true);
     }
 
     /// <summary>An entry of the ready list.</summary>
-    internal void OnReady(int generation, Readiness readiness)
+    internal void OnReady(LoopThread loop, int generation, Readiness readiness)
     {
         if (!TryGetFlags(generation, out var flags))
             return;
@@ -313,7 +313,7 @@ internal abstract class LoopConnection : Connection
         if ((flags & State.InputSeen) != 0)
             Flags &= ~State.InputSeen;
         if ((flags & State.DeliverKept) == 0 || DeliverKept(generation))
-            Read(generation, readiness, certain: (flags & State.InputSeen) != 0);
+            Read(loop, generation, readiness, certain: (flags & State.InputSeen) != 0);
     }
 
     /// <summary>Closes a connection whose handler threw, unless the event was stale.</summary>
@@ -339,7 +339,7 @@ internal abstract class LoopConnection : Connection
         return generation == _generation;
     }
 
-    private protected void Fail(Exception? error)
+    internal void Fail(Exception? error)
     {
         var handler = Handler;
         Close();
@@ -404,13 +404,14 @@ internal abstract class LoopConnection : Connection
     }
 
     /// <summary>Asks the handler and reads, again and again until the socket is drained or others must have their turn.</summary>
+    /// <param name="loop">The loop of this thread; <see cref="Connection.Loop"/> may be another by now.</param>
     /// <param name="generation">The generation as of the event.</param>
     /// <param name="readiness">What the event said.</param>
     /// <param name="certain">
     /// Whether there is certainly something to read. If not, look first: the handler may take a server off its shelf, or
     /// a server for its client, for what it is asked about.
     /// </param>
-    private void Read(int generation, Readiness readiness, bool certain)
+    private void Read(LoopThread loop, int generation, Readiness readiness, bool certain)
     {
         for (var reads = 0; ; reads++, certain = false)
         {
@@ -431,7 +432,7 @@ internal abstract class LoopConnection : Connection
 
             if (reads == ReadsPerTurn)
             {
-                Owner.AddReady(this, generation, readiness);
+                loop.AddReady(this, generation, readiness);
                 return;
             }
 

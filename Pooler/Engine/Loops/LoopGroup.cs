@@ -46,7 +46,7 @@ public sealed class LoopGroup : IDisposable
         {
             _loops[i] = backend == LoopBackend.Epoll
                 ? new EpollLoop(i, timeProvider, table, logger)
-                : throw new PlatformNotSupportedException("The sockets backend is not there yet.");
+                : new SocketLoop(i, timeProvider, table, logger);
         }
     }
 

@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 
 namespace Pooler.Engine.Loops;
@@ -113,6 +112,32 @@ internal abstract partial class LoopThread : EventLoop
     public void AddReady(LoopConnection connection, int generation, Readiness readiness) =>
         _ready.Add(new ReadyEntry(connection, generation, readiness));
 
+    /// <summary>Hands an event to its connection. What a handler throws costs that connection, not the loop.</summary>
+    public void Dispatch(LoopConnection connection, int generation, LoopEvents events)
+    {
+        try
+        {
+            connection.OnEvents(this, generation, events);
+        }
+        catch (Exception exception)
+        {
+            HandlerFailed(connection, generation, exception);
+        }
+    }
+
+    /// <summary>The same for anything else that calls a connection's handler.</summary>
+    public void Guard<T>(LoopConnection connection, int generation, T argument, Action<LoopConnection, T> action)
+    {
+        try
+        {
+            action(connection, argument);
+        }
+        catch (Exception exception)
+        {
+            HandlerFailed(connection, generation, exception);
+        }
+    }
+
     /// <summary>
     /// Waits for at most <paramref name="microseconds"/> (less than 0: for ever) until the sockets or <see cref="Wake"/>
     /// have something, calls <see cref="RefreshNow"/>, and handles it.
@@ -168,22 +193,6 @@ internal abstract partial class LoopThread : EventLoop
         };
     }
 
-    /// <summary>
-    /// Hands an event to its connection. What a handler throws costs that connection, not the loop.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    protected void Dispatch(LoopConnection connection, int generation, LoopEvents events)
-    {
-        try
-        {
-            connection.OnEvents(generation, events);
-        }
-        catch (Exception exception)
-        {
-            HandlerFailed(connection, generation, exception);
-        }
-    }
-
     private void Run()
     {
         _threadId = Environment.CurrentManagedThreadId;
@@ -222,7 +231,7 @@ internal abstract partial class LoopThread : EventLoop
         {
             try
             {
-                entry.Connection.OnReady(entry.Generation, entry.Readiness);
+                entry.Connection.OnReady(this, entry.Generation, entry.Readiness);
             }
             catch (Exception exception)
             {

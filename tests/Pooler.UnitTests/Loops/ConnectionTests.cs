@@ -9,7 +9,7 @@ namespace Pooler.UnitTests.Loops;
 public sealed class ConnectionTests
 {
     public static TheoryData<LoopBackend> Backends { get; } =
-        OperatingSystem.IsLinux() ? [LoopBackend.Epoll] : [];
+        OperatingSystem.IsLinux() ? [LoopBackend.Epoll, LoopBackend.Sockets] : [LoopBackend.Sockets];
 
     [Theory, MemberData(nameof(Backends))]
     public void Bytes_come_back_from_an_echo(LoopBackend backend)
