@@ -42,11 +42,11 @@ internal static class ExecutorProcess
             System.Environment.GetEnvironmentVariable(ConsumerKey)!,
             int.Parse(System.Environment.GetEnvironmentVariable(GenerationKey) ?? "0", CultureInfo.InvariantCulture),
             System.Environment.GetEnvironmentVariable(PredecessorKey)));
-        builder.Services.AddHostedService<ParentWatch>();
+        builder.Services.AddSingleton<IHostLifetime, ExecutorLifetime>();
 
         using var host = builder.Build();
         await host.RunAsync();
-        return System.Environment.ExitCode;
+        return host.Services.GetRequiredService<ExecutorExit>().Code;
     }
 
     /// <summary>Registers the executor and its tasks with a host.</summary>
@@ -56,6 +56,7 @@ internal static class ExecutorProcess
         builder.AddTaskQueue();
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(identity);
+        builder.Services.AddSingleton<ExecutorExit>();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ExecutorSupervisor.StopLimit(options));
 
         builder.Services.AddSingleton(services => CreateDataSource(services, builder.Configuration));

@@ -52,6 +52,12 @@ internal sealed class WorkerOptions
     /// <summary>Time a task may take before it is cancelled, which counts as a failed attempt.</summary>
     public TimeSpan TaskTimeLimit { get; set; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>
+    /// Time that a cancelled task gets to end. One that goes on nevertheless ends with its process, which is replaced
+    /// when its other tasks are done.
+    /// </summary>
+    public TimeSpan CancellationGrace { get; set; } = TimeSpan.FromSeconds(10);
+
     /// <summary>How often the worker says that it lives.</summary>
     public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(3);
 
@@ -70,7 +76,7 @@ internal sealed class WorkerOptions
     /// <summary>Periodic tasks and their intervals; zero or less switches one off.</summary>
     public Dictionary<string, TimeSpan> Schedule { get; set; } = new(StringComparer.OrdinalIgnoreCase)
     {
-        [TaskNames.RefreshAllPrices] = TimeSpan.FromMinutes(5),
+        [TaskNames.RefreshAllPrices] = TimeSpan.FromMinutes(1),
         [TaskNames.CleanupHistory] = TimeSpan.FromHours(1),
         [TaskNames.PriceReport] = TimeSpan.FromMinutes(15),
     };

@@ -9,7 +9,7 @@ internal sealed class TaskBudget(int limit)
     private int _reserved;
     private int _started;
 
-    /// <summary>Completes when the last task has been started.</summary>
+    /// <summary>Completes when the last task has been started, or <see cref="Exhaust"/> was called.</summary>
     public Task Exhausted => _exhausted.Task;
 
     /// <summary>Reserves up to <paramref name="wanted"/> starts; every one is to be used or given back.</summary>
@@ -17,10 +17,18 @@ internal sealed class TaskBudget(int limit)
     {
         lock (_lock)
         {
-            var granted = limit == 0 ? wanted : Math.Min(wanted, limit - _started - _reserved);
+            var granted = _exhausted.Task.IsCompleted ? 0
+                : limit == 0 ? wanted : Math.Min(wanted, limit - _started - _reserved);
             _reserved += granted;
             return granted;
         }
+    }
+
+    /// <summary>Allows no further start: the process is in no state to go on for long.</summary>
+    public void Exhaust()
+    {
+        lock (_lock)
+            _exhausted.TrySetResult();
     }
 
     /// <summary>Settles a reservation of which <paramref name="used"/> were used.</summary>

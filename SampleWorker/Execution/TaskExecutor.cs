@@ -9,14 +9,17 @@ namespace SampleWorker.Execution;
 /// <param name="Predecessor">Consumer of the executor before, when that one died; null otherwise.</param>
 internal sealed record ExecutorIdentity(string Consumer, int Generation, string? Predecessor);
 
-/// <summary>How the executing process ended, as its exit code.</summary>
-internal static class ExecutorExit
+/// <summary>How the executing process ends, for its supervisor.</summary>
+internal sealed class ExecutorExit
 {
     /// <summary>It was told to stop.</summary>
     public const int Stopped = 0;
 
-    /// <summary>It has run its number of tasks and wants to be replaced.</summary>
+    /// <summary>It wants to be replaced: it has run its number of tasks, or a task does not let go of it.</summary>
     public const int Recycled = 64;
+
+    /// <summary>The exit code.</summary>
+    public int Code { get; set; } = Stopped;
 }
 
 /// <summary>
@@ -29,6 +32,7 @@ internal sealed partial class TaskExecutor(
     TaskQueueOptions queueOptions,
     WorkerOptions options,
     ExecutorIdentity identity,
+    ExecutorExit exit,
     IServiceProvider services,
     IHostApplicationLifetime lifetime,
     ILoggerFactory loggers,
@@ -42,6 +46,7 @@ internal sealed partial class TaskExecutor(
     private readonly TaskBudget _budget = new(options.MaxTasksPerChild);
     private readonly TaskConsumer _consumer = new(redis, queueOptions, options.Name, identity.Consumer);
     private WorkerState _state = WorkerState.Running;
+    private bool _redisFails;
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -52,7 +57,7 @@ internal sealed partial class TaskExecutor(
         using var end = new CancellationTokenSource();
         using var abort = new CancellationTokenSource();
         using var drain = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
-        var runner = new TaskRunner(_consumer, services, options, loggers.CreateLogger<TaskRunner>());
+        var runner = new TaskRunner(_consumer, services, options, _budget, loggers.CreateLogger<TaskRunner>());
         var pumps = options.Served.ToDictionary(
             queue => queue.Key,
             queue => new QueuePump(
@@ -85,8 +90,8 @@ internal sealed partial class TaskExecutor(
 
         if (!stoppingToken.IsCancellationRequested)
         {
-            LogRecycling(options.MaxTasksPerChild);
-            Environment.ExitCode = ExecutorExit.Recycled;
+            LogRecycling();
+            exit.Code = ExecutorExit.Recycled;
             lifetime.StopApplication();
         }
     }
@@ -95,7 +100,7 @@ internal sealed partial class TaskExecutor(
     {
         // When it is only to be replaced nothing presses, as every task has its time limit; being told to stop does.
         var done = _state == WorkerState.Recycling
-            && await _running.WaitAsync(options.TaskTimeLimit + AbortLimit, stoppingToken);
+            && await _running.WaitAsync(options.TaskTimeLimit + options.CancellationGrace + AbortLimit, stoppingToken);
         if (!done && _running.Messages.Count > 0)
         {
             LogDraining(_running.Messages.Count, options.ShutdownLimit);
@@ -190,10 +195,13 @@ internal sealed partial class TaskExecutor(
         try
         {
             await action();
+            if (Interlocked.Exchange(ref _redisFails, false))
+                LogRedisAgain();
         }
         catch (Exception error) when (error is RedisException or TimeoutException)
         {
-            LogRedisError(error.Message);
+            if (!Interlocked.Exchange(ref _redisFails, true))
+                LogRedisError(error.Message);
         }
     }
 
@@ -212,9 +220,12 @@ internal sealed partial class TaskExecutor(
     [LoggerMessage(LogLevel.Warning, "Task {Task} {Id} does not heed its cancellation and is handed back as it is")]
     private partial void LogStuck(string? task, string? id);
 
-    [LoggerMessage(LogLevel.Information, "{Count} tasks done: making room for a fresh process")]
-    private partial void LogRecycling(int count);
+    [LoggerMessage(LogLevel.Information, "Making room for a fresh process")]
+    private partial void LogRecycling();
 
-    [LoggerMessage(LogLevel.Warning, "Redis: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Redis does not answer, trying on: {Reason}")]
     private partial void LogRedisError(string reason);
+
+    [LoggerMessage(LogLevel.Information, "Redis answers again")]
+    private partial void LogRedisAgain();
 }

@@ -10,7 +10,7 @@ namespace SampleWorker.Execution;
 /// the outcome and not before.
 /// </summary>
 internal sealed partial class TaskRunner(
-    TaskConsumer consumer, IServiceProvider services, WorkerOptions options, ILogger<TaskRunner> logger)
+    TaskConsumer consumer, IServiceProvider services, WorkerOptions options, TaskBudget budget, ILogger<TaskRunner> logger)
 {
     private readonly Dictionary<string, ITaskHandler> _handlers =
         services.GetServices<ITaskHandler>().ToDictionary(handler => handler.Name, StringComparer.Ordinal);
@@ -81,7 +81,7 @@ internal sealed partial class TaskRunner(
             try
             {
                 var context = new TaskContext(message, taken.TakenAt, task.TakenAt);
-                await handler.RunAsync(context, cancellation.Token);
+                await WithinLimitAsync(handler.RunAsync(context, cancellation.Token));
             }
             catch (OperationCanceledException error) when (
                 timeLimit.IsCancellationRequested && !task.Lost.IsCancellationRequested && !abort.IsCancellationRequested)
@@ -124,6 +124,21 @@ internal sealed partial class TaskRunner(
         var delay = options.DelayAfter(message.Attempt) * (1 + (Random.Shared.NextDouble() / 4));
         LogRetry(message.Name, message.Id, message.Attempt, options.MaxAttempts, delay, failure.Message);
         return await SettleAsync("retried", message, () => consumer.RetryAsync(taken, failure.Message, delay), end);
+    }
+
+    // Celery kills the process of a task that outlives its hard limit. Here other tasks share it: the attempt counts as
+    // failed, and the process is replaced as soon as they are done, which ends what is still running.
+    private async Task WithinLimitAsync(Task work)
+    {
+        try
+        {
+            await work.WaitAsync(options.TaskTimeLimit + options.CancellationGrace);
+        }
+        catch (TimeoutException) when (!work.IsCompleted)
+        {
+            budget.Exhaust();
+            throw new TimeoutException($"It went on after the time limit of {options.TaskTimeLimit}, heedless of its cancellation.");
+        }
     }
 
     private async Task<string> SettleAsync(string outcome, TaskMessage message, Func<Task<bool>> report, CancellationToken end)

@@ -18,9 +18,16 @@ public static class TaskQueueServices
     {
         var options = builder.Configuration.GetSection("TaskQueue").Get<TaskQueueOptions>() ?? new TaskQueueOptions();
         builder.Services.AddSingleton(options);
-        builder.Services.TryAddSingleton<IConnectionMultiplexer>(services => Connect(
-            services.GetRequiredService<IConfiguration>().GetConnectionString("redis")
-            ?? throw new InvalidOperationException("The connection string 'redis' is missing: set ConnectionStrings__redis.")));
+        builder.Services.TryAddSingleton<IConnectionMultiplexer>(services =>
+        {
+            var redis = Connect(
+                services.GetRequiredService<IConfiguration>().GetConnectionString("redis")
+                ?? throw new InvalidOperationException("The connection string 'redis' is missing: set ConnectionStrings__redis."));
+            // Disposing version 1.2.6 sends QUIT and then waits in vain for its answers until the timeout; once closed
+            // in this way it has nothing left to wait for. Whoever uses Redis has stopped by then.
+            services.GetService<IHostApplicationLifetime>()?.ApplicationStopped.Register(() => redis.Close(allowCommandsToComplete: false));
+            return redis;
+        });
         builder.Services.AddSingleton<TaskQueue>();
         builder.Services.AddSingleton<TaskMonitor>();
         return builder;

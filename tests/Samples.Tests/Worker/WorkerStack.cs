@@ -159,6 +159,7 @@ internal sealed class WorkerStack : IAsyncDisposable
         foreach (var worker in _workers)
             await worker.DisposeAsync();
         await Site.DisposeAsync();
+        Redis.Close(allowCommandsToComplete: false);
         Redis.Dispose();
         await Server.DisposeAsync();
     }
