@@ -33,7 +33,7 @@ public enum AuthType
 }
 
 /// <summary>A complete, checked configuration: what the engine runs on until the next reload.</summary>
-public sealed class PoolerConfiguration
+public sealed record PoolerConfiguration
 {
     /// <summary>The global settings.</summary>
     public required PoolerSettings Settings { get; init; }
@@ -141,6 +141,12 @@ public sealed record UserSettings
     /// Plain text, <c>md5…</c> or <c>SCRAM-SHA-256$…</c>; null when the user is known by its settings only. Never logged.
     /// </summary>
     public string? Secret { get; init; }
+
+    /// <summary>
+    /// Whether the configuration names the user. False for names that only a forced user or <c>auth_type = any</c> has
+    /// brought up: they cannot log in where known names are asked for.
+    /// </summary>
+    public bool IsKnown { get; init; } = true;
 
     /// <summary>See <see cref="PoolerSettings.DefaultPoolSize"/>.</summary>
     public int? PoolSize { get; init; }

@@ -12,7 +12,6 @@ internal abstract partial class LoopThread : EventLoop
     private readonly ILogger _logger;
     private readonly TimerHeap _timers = new();
     private readonly Lock _postLock = new();
-    private readonly long _clockTicksPerSecond;
     private List<PostedWork> _posted = [];
     private List<PostedWork> _postedRunning = [];
     private List<ReadyEntry> _ready = [];
@@ -28,7 +27,6 @@ internal abstract partial class LoopThread : EventLoop
         : base(index, timeProvider)
     {
         _logger = logger;
-        _clockTicksPerSecond = timeProvider.TimestampFrequency;
         Table = table;
         RefreshNow();
     }
@@ -184,13 +182,7 @@ internal abstract partial class LoopThread : EventLoop
 
     protected void RefreshNow()
     {
-        var ticks = TimeProvider.GetTimestamp();
-        Now = _clockTicksPerSecond switch
-        {
-            1_000_000_000 => ticks / 1_000,
-            10_000_000 => ticks / 10,
-            _ => (long)((Int128)ticks * 1_000_000 / _clockTicksPerSecond),
-        };
+        Now = LoopClock.Microseconds(TimeProvider);
     }
 
     private void Run()

@@ -1,0 +1,318 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Pooler.Engine.Auth;
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions;
+using Pooler.Engine.Telemetry;
+
+namespace Pooler.Engine;
+
+/// <summary>
+/// What pools and sessions share: settings, loops, registries, the periodic work. The public face is
+/// <see cref="PoolerEngine"/>; what administrators can do is in <see cref="Administration"/>.
+/// </summary>
+internal sealed class EngineCore : IPoolHost
+{
+    /// <summary>The database name behind which the console is.</summary>
+    public const string ConsoleDatabase = "pgbouncer";
+
+    /// <summary>How the pooler presents itself to PostgreSQL where the client does not say otherwise.</summary>
+    public const string ApplicationName = "pooler";
+
+    /// <summary>How often timeouts and limits are looked after, in microseconds: they are that exact, and no more.</summary>
+    private const long MaintenancePeriod = 100_000;
+
+    private readonly LoopContext[] _contexts;
+    private volatile PoolerSettings _settings;
+    private volatile HashSet<string> _tracked;
+    private volatile HashSet<string> _ignored;
+    private long _lastClientId;
+    private long _lastServerId;
+
+    public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider)
+    {
+        TimeProvider = timeProvider;
+        Log = new EngineLog(logger);
+        Loops = loops;
+        _settings = configuration.Settings;
+        _tracked = TrackedNames(_settings);
+        _ignored = Names(_settings.IgnoreStartupParameters);
+        _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];
+        Directory = new PoolDirectory(this);
+        Administration = new Administration(this);
+        Directory.Apply(configuration);
+    }
+
+    public PoolerSettings Settings => _settings;
+
+    public TimeProvider TimeProvider { get; }
+
+    public EngineLog Log { get; }
+
+    public IReadOnlyList<EventLoop> Loops { get; }
+
+    public ConnectionBudget Budget { get; } = new();
+
+    public StatementRegistry Statements { get; } = new();
+
+    public PoolDirectory Directory { get; }
+
+    public Administration Administration { get; }
+
+    public IReadOnlyList<LoopContext> Contexts => _contexts;
+
+    /// <summary>When the engine started, wall clock.</summary>
+    public DateTimeOffset StartedAt { get; private set; }
+
+    /// <summary>Set while new clients are turned away.</summary>
+    public PgError? RefusesLogins { get; set; }
+
+    public SocketOptions SocketOptions { get; private set; } = SocketOptions.Default;
+
+    /// <summary>Makes the console's handler for an authenticated client; set by the engine's composition.</summary>
+    public Func<ConsoleRequest, IConnectionHandler>? ConsoleFactory { get; set; }
+
+    /// <summary>Clients logged in or logging in.</summary>
+    public int ClientCount
+    {
+        get
+        {
+            var count = 0;
+            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count;
+            return count;
+        }
+    }
+
+    public long Now => LoopClock.Microseconds(TimeProvider);
+
+    public IEnumerable<ClientSession> Clients => _contexts.SelectMany(c => c.Clients.ToArray());
+
+    public IEnumerable<LoginSession> Logins => _contexts.SelectMany(c => c.Logins.ToArray());
+
+    public IEnumerable<ServerSession> Servers => Directory.Pools.SelectMany(p => p.Servers).Cast<ServerSession>();
+
+    public LoopContext ContextOf(EventLoop loop) => _contexts[loop.Index];
+
+    public bool CurrentLoopOwns(Connection connection) => connection.Loop.IsCurrent;
+
+    /// <summary>Now when already on the loop's thread, else soon.</summary>
+    public void RunOn(EventLoop loop, Action<object?> action, object? state)
+    {
+        if (loop.IsCurrent) action(state);
+        else loop.Post(action, state);
+    }
+
+    /// <summary>Begins the periodic work. Call once, when the loops run.</summary>
+    public void Start()
+    {
+        StartedAt = TimeProvider.GetUtcNow();
+        ApplySocketOptions();
+        foreach (var context in _contexts)
+            context.Loop.Post(static state => ((LoopContext)state!).Engine.ScheduleMaintenance((LoopContext)state!), context);
+    }
+
+    /// <summary>Makes changed settings the current ones.</summary>
+    public void UseSettings(PoolerSettings settings)
+    {
+        _settings = settings;
+        _tracked = TrackedNames(settings);
+        _ignored = Names(settings.IgnoreStartupParameters);
+        ApplySocketOptions();
+    }
+
+    /// <summary>A client was accepted: its first handler.</summary>
+    public IConnectionHandler Accept(Connection connection) =>
+        new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastClientId));
+
+    public bool IsTracked(string parameter) => _tracked.Contains(parameter);
+
+    public bool IsIgnoredAtStartup(string parameter) => _ignored.Contains(parameter);
+
+    public bool IsAdmin(string user) => Settings.AuthType == AuthType.Any || IsListed(Settings.AdminUsers, user);
+
+    public bool IsStatsUser(string user) => IsAdmin(user) || IsListed(Settings.StatsUsers, user);
+
+    public IConnectionHandler? CreateConsole(
+        LoopContext context, Connection connection, long id, string user, string address, int port, out PgError? refusal)
+    {
+        refusal = null;
+        if (!IsStatsUser(user))
+        {
+            refusal = PgError.Fatal(SqlState.InvalidAuthorization, "not allowed",
+                hint: "Users of the admin console are listed in admin_users and stats_users.");
+            return null;
+        }
+        if (ConsoleFactory is null)
+        {
+            refusal = PgError.Fatal(SqlState.FeatureNotSupported, "there is no admin console here");
+            return null;
+        }
+        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, IsAdmin(user), address, port));
+    }
+
+    /// <summary>Finds the client that a cancel request means and carries it to that client's server.</summary>
+    public void ForwardCancel(LoopContext context, Connection requester, int pid, ReadOnlyMemory<byte> key)
+    {
+        ClientSession? target = null;
+        Span<byte> secret = stackalloc byte[4];
+        foreach (var client in Clients)
+        {
+            if (client.Identity.CancelPid != pid || key.Length != 4) continue;
+            BinaryPrimitives.WriteInt32BigEndian(secret, client.Identity.CancelSecret);
+            if (CryptographicOperations.FixedTimeEquals(secret, key.Span)) target = client;
+        }
+        // Like PostgreSQL, no word to the requester: whether there was anything to cancel is not its business.
+        void Dismiss() => RunOn(context.Loop, static state => ((Connection)state!).CloseAfterSend(), requester);
+        if (target is null)
+        {
+            Dismiss();
+            return;
+        }
+        requester.Handler = new DismissedConnection();
+        target.WaiterLoop.Post(static state =>
+        {
+            var (engine, client, dismiss) = ((EngineCore, ClientSession, Action))state!;
+            if (client.Server is { } server) CancelSession.Start(engine.ContextOf(client.WaiterLoop), server, dismiss);
+            else dismiss();
+        }, (this, target, (Action)Dismiss));
+    }
+
+    public ServerCredentials CredentialsFor(Pool pool)
+    {
+        var settings = pool.Database.Settings;
+        return settings.Password is { } password && (settings.User is null || settings.User == pool.User.Name)
+            ? new ServerCredentials(pool.User.Name, Secret.FromPassword(password))
+            : pool.User.Credentials;
+    }
+
+    public PooledServer CreateServer(Pool pool, EventLoop loop) =>
+        new ServerSession(this, pool, LoopClock.Microseconds(TimeProvider), Interlocked.Increment(ref _lastServerId));
+
+    public void EvictIdleServer(Pool pool, bool sameDatabase)
+    {
+        foreach (var other in Directory.PoolsUnordered)
+        {
+            if (other == pool || (sameDatabase ? other.Database != pool.Database : other.User != pool.User)) continue;
+            if (other.EvictIdle("evicted")) return;
+        }
+    }
+
+    public void OnServerClosed(Pool pool)
+    {
+        // Its place in max_db_connections or max_user_connections may be what another pool's waiters wait for.
+        foreach (var other in Directory.PoolsUnordered)
+        {
+            if (other != pool && (other.Database == pool.Database || other.User == pool.User) && other.WaitingCount > 0)
+                other.Grow(Loops[0]);
+        }
+        Administration.CheckPending();
+    }
+
+    public void OnServerLoggedIn(ServerSession server)
+    {
+        if (Settings.LogConnections) Log.ServerConnected(server.Id, server.LogName, server.Connection!.LocalEndPoint?.ToString() ?? "unix");
+    }
+
+    public void OnServerLoginFailed(ServerSession server, PgError error) =>
+        Log.ServerLoginFailed(server.Id, server.LogName, error.Message);
+
+    public void OnServerEnded(ServerSession server, string reason)
+    {
+        if (Settings.LogDisconnections) Log.ServerClosing(server.Id, server.LogName, reason, (Now - server.OpenedAt) / 1_000_000);
+    }
+
+    public void OnClientEnded(ClientSession client, string reason)
+    {
+        var identity = client.Identity;
+        Budget.RemoveClient(identity.Pool.Database, identity.LoginUser, client.WaiterLoop.Now);
+        if (Settings.LogDisconnections)
+        {
+            var age = TimeProvider.GetUtcNow() - identity.ConnectedAt;
+            Log.ClientClosing(identity.Id, identity.LogName, reason, (long)age.TotalSeconds);
+        }
+        Administration.CheckPending();
+    }
+
+    private static bool IsListed(string list, string name)
+    {
+        foreach (var range in list.AsSpan().Split(','))
+            if (list.AsSpan(range).Trim().SequenceEqual(name)) return true;
+        return false;
+    }
+
+    private static HashSet<string> Names(string list) => new(
+        list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries), StringComparer.OrdinalIgnoreCase);
+
+    private static HashSet<string> TrackedNames(PoolerSettings settings)
+    {
+        var names = Names(settings.TrackExtraParameters);
+        names.UnionWith(SessionParameters.Reported);
+        return names;
+    }
+
+    private void ApplySocketOptions()
+    {
+        var s = _settings;
+        SocketOptions = new SocketOptions
+        {
+            KeepAlive = s.TcpKeepalive,
+            KeepIdle = s.TcpKeepidle,
+            KeepInterval = s.TcpKeepintvl,
+            KeepCount = s.TcpKeepcnt,
+            UserTimeout = s.TcpUserTimeout,
+            BufferSize = s.TcpSocketBuffer,
+        };
+    }
+
+    private void ScheduleMaintenance(LoopContext context) =>
+        context.Loop.Schedule(MaintenancePeriod, static state =>
+        {
+            var its = (LoopContext)state!;
+            its.Engine.Maintain(its);
+            its.Engine.ScheduleMaintenance(its);
+        }, context);
+
+    private void Maintain(LoopContext context)
+    {
+        var now = context.Loop.Now;
+        var settings = Settings;
+        // Backwards: one that times out is replaced by the last, which has had its turn.
+        for (var i = context.Clients.Count - 1; i >= 0; i--) context.Clients[i].CheckTimeouts(settings, now);
+        for (var i = context.Logins.Count - 1; i >= 0; i--) context.Logins[i].CheckTimeouts(settings, now);
+        if (context.Loop.Index != 0) return;
+        foreach (var pool in Directory.PoolsUnordered) pool.Maintain(context.Loop);
+        Directory.ForgetUnused(settings.AutodbIdleTimeout, now);
+        Administration.OnTick(now);
+    }
+
+    private sealed class DismissedConnection : IConnectionHandler
+    {
+        public void OnConnected(Connection connection)
+        {
+        }
+
+        public ReadAnswer OnReadable(Connection connection, Readiness readiness) => ReadAnswer.Read;
+
+        public int OnReceived(Connection connection, Span<byte> data) => data.Length;
+
+        public void OnDrained(Connection connection)
+        {
+        }
+
+        public void OnMoved(Connection connection)
+        {
+        }
+
+        public void OnClosed(Connection connection, Exception? error)
+        {
+        }
+    }
+}
+
+/// <summary>An authenticated client that asked for the console.</summary>
+internal sealed record ConsoleRequest(
+    LoopContext Context, Connection Connection, long Id, string User, bool IsAdmin, string Address, int Port);

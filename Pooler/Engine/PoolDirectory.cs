@@ -1,0 +1,115 @@
+using System.Collections.Concurrent;
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Pools;
+
+namespace Pooler.Engine;
+
+/// <summary>All databases, users and pools of the moment, by name. Any thread.</summary>
+internal sealed class PoolDirectory(IPoolHost host)
+{
+    private readonly ConcurrentDictionary<string, PoolDatabase> _databases = new();
+    private readonly ConcurrentDictionary<string, PoolUser> _users = new();
+    private readonly ConcurrentDictionary<(PoolDatabase, PoolUser), Pool> _pools = new();
+    private volatile DatabaseSettings? _fallback;
+
+    public IEnumerable<PoolDatabase> Databases => _databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal);
+
+    public IEnumerable<PoolUser> Users => _users.Values.OrderBy(u => u.Name, StringComparer.Ordinal);
+
+    public IEnumerable<Pool> Pools => _pools.Values
+        .OrderBy(p => p.Database.Name, StringComparer.Ordinal).ThenBy(p => p.User.Name, StringComparer.Ordinal);
+
+    /// <summary>All pools, in no order.</summary>
+    public IEnumerable<Pool> PoolsUnordered => _pools.Values;
+
+    /// <summary>A user that the configuration knows, or that a forced user or <c>auth_type = any</c> has made known.</summary>
+    public PoolUser? FindUser(string name) =>
+        _users.TryGetValue(name, out var user) && user.Settings.IsKnown ? user : null;
+
+    /// <summary>A user without an entry of its own.</summary>
+    public PoolUser AddUser(string name) =>
+        _users.GetOrAdd(name, static n => new PoolUser(new UserSettings { Name = n, IsKnown = false }));
+
+    /// <summary>The database of that name, made from the <c>*</c> entry when there is no other.</summary>
+    public PoolDatabase? FindDatabase(string name)
+    {
+        if (_databases.TryGetValue(name, out var database)) return database;
+        if (_fallback is not { } fallback) return null;
+        return _databases.GetOrAdd(name, static (n, f) => new PoolDatabase(f with { Name = n }, isAuto: true), fallback);
+    }
+
+    /// <summary>The database of that name, if it is known already.</summary>
+    public PoolDatabase? KnownDatabase(string name) => _databases.GetValueOrDefault(name);
+
+    /// <summary>The pool for a client: its servers log in as the database's forced user, else as the client's own.</summary>
+    public Pool GetPool(PoolDatabase database, PoolUser loginUser)
+    {
+        var user = loginUser;
+        if (database.Settings.User is { } forced && forced != loginUser.Name) user = AddUser(forced);
+        return _pools.GetOrAdd((database, user), static (key, h) => new Pool(h, key.Item1, key.Item2), host);
+    }
+
+    /// <summary>
+    /// Makes a new configuration the current one. Servers whose way to the database changed are closed as they come free.
+    /// </summary>
+    public void Apply(PoolerConfiguration configuration)
+    {
+        foreach (var (name, settings) in configuration.Users)
+        {
+            var user = _users.GetOrAdd(name, static (_, s) => new PoolUser(s), settings);
+            user.Settings = settings;
+        }
+        foreach (var (name, user) in _users)
+            if (!configuration.Users.ContainsKey(name)) user.Settings = new UserSettings { Name = name, IsKnown = false };
+
+        configuration.Databases.TryGetValue("*", out var fallback);
+        _fallback = fallback;
+        foreach (var (name, settings) in configuration.Databases)
+        {
+            if (name == "*") continue;
+            var database = _databases.GetOrAdd(name, static (_, s) => new PoolDatabase(s, isAuto: false), settings);
+            database.IsAuto = false;
+            database.Removed = false;
+            Replace(database, settings);
+        }
+        foreach (var (name, database) in _databases)
+        {
+            if (configuration.Databases.ContainsKey(name)) continue;
+            if (fallback is null)
+            {
+                database.Removed = true;
+                continue;
+            }
+            database.IsAuto = true;
+            database.Removed = false;
+            Replace(database, fallback with { Name = name });
+        }
+    }
+
+    /// <summary>Forgets databases made from <c>*</c> that nobody has used for a while.</summary>
+    public void ForgetUnused(TimeSpan idle, long now)
+    {
+        if (idle <= TimeSpan.Zero) return;
+        foreach (var database in _databases.Values)
+        {
+            if (!database.IsAuto || database.Paused || database.ClientCount > 0 || database.ServerCount > 0) continue;
+            if (database.UnusedSince == 0) database.UnusedSince = now;
+            if (now - database.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond) continue;
+            _databases.TryRemove(database.Name, out _);
+            foreach (var key in _pools.Keys)
+                if (key.Item1 == database) _pools.TryRemove(key, out _);
+        }
+    }
+
+    private void Replace(PoolDatabase database, DatabaseSettings settings)
+    {
+        var old = database.Settings;
+        database.Settings = settings;
+        var sameServer = old.Host == settings.Host && old.Port == settings.Port && old.DbName == settings.DbName
+            && old.User == settings.User && old.Password == settings.Password && old.ConnectQuery == settings.ConnectQuery
+            && old.StartupParameters.OrderBy(p => p.Key).SequenceEqual(settings.StartupParameters.OrderBy(p => p.Key));
+        if (sameServer) return;
+        foreach (var pool in _pools.Values)
+            if (pool.Database == database) pool.CloseServers("database configuration changed", markOthers: true);
+    }
+}

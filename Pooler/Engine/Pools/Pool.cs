@@ -1,0 +1,460 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Pools;
+
+/// <summary>
+/// The server connections of one (database, user) pair and the clients that wait for them. One pool serves all loops:
+/// limits and order are global, while idle servers lie on a shelf per loop so that the usual take and release stay on
+/// one thread. Everything shared is guarded by one short lock.
+/// </summary>
+public sealed class Pool
+{
+    // A cold pool opens several at once, but not so many that a herd of backends forks at the same instant.
+    private const int MostOpeningAtOnce = 8;
+
+    private readonly Lock _lock = new();
+    private readonly IPoolHost _host;
+    private readonly ServerShelf[] _shelves;
+    private readonly WaitQueue _waiters;
+    private readonly List<PooledServer> _servers = [];
+    private readonly PoolStatistics[] _statistics;
+    private volatile Welcome? _welcome;
+    private volatile LoginFailure? _lastFailure;
+    private int _opening;
+
+    /// <summary>Creates an empty pool.</summary>
+    public Pool(IPoolHost host, PoolDatabase database, PoolUser user)
+    {
+        _host = host;
+        Database = database;
+        User = user;
+        _shelves = [.. host.Loops.Select(_ => new ServerShelf())];
+        _statistics = [.. host.Loops.Select(_ => new PoolStatistics())];
+        _waiters = new WaitQueue(host.Loops.Count);
+    }
+
+    /// <summary>The database of the pool.</summary>
+    public PoolDatabase Database { get; }
+
+    /// <summary>The user that its servers log in as.</summary>
+    public PoolUser User { get; }
+
+    /// <summary>What to tell clients at login; null until a first server has logged in.</summary>
+    public Welcome? Welcome => _welcome;
+
+    /// <summary>The last server login, when it failed.</summary>
+    public LoginFailure? LastFailure => _lastFailure;
+
+    /// <summary>Servers allowed: the user's setting, else the database's, else the global one.</summary>
+    public int Size => User.Settings.PoolSize ?? Database.Settings.PoolSize ?? _host.Settings.DefaultPoolSize;
+
+    /// <summary>Servers allowed beyond <see cref="Size"/> once a client waited reserve_pool_timeout.</summary>
+    public int ReserveSize =>
+        User.Settings.ReservePoolSize ?? Database.Settings.ReservePoolSize ?? _host.Settings.ReservePoolSize;
+
+    /// <summary>Servers kept open while the pool has clients.</summary>
+    public int MinSize => Database.Settings.MinPoolSize ?? _host.Settings.MinPoolSize;
+
+    /// <summary>When servers come back: the user's setting, else the database's, else the global one.</summary>
+    public PoolMode Mode => User.Settings.PoolMode ?? Database.Settings.PoolMode ?? _host.Settings.PoolMode;
+
+    /// <summary>Clients logged in to this pool, kept by the sessions.</summary>
+    public int ClientCount => Volatile.Read(ref _clientCount);
+
+    private int _clientCount;
+
+    /// <summary>How many wait for a server now.</summary>
+    public int WaitingCount
+    {
+        get
+        {
+            lock (_lock) return _waiters.Count;
+        }
+    }
+
+    /// <summary>How long the oldest waiter has waited, in microseconds; 0 without waiters.</summary>
+    public long OldestWait(long now)
+    {
+        lock (_lock) return _waiters.Oldest is { } oldest ? Math.Max(0, now - oldest.WaitingSince) : 0;
+    }
+
+    /// <summary>The counters, added up over the loops.</summary>
+    public PoolTotals Totals => PoolTotals.Of(_statistics);
+
+    /// <summary>The servers of the moment.</summary>
+    public PooledServer[] Servers
+    {
+        get
+        {
+            lock (_lock) return [.. _servers];
+        }
+    }
+
+    internal PoolStatistics StatisticsOf(EventLoop loop) => _statistics[loop.Index];
+
+    internal void AddClient() => Interlocked.Increment(ref _clientCount);
+
+    internal void RemoveClient() => Interlocked.Decrement(ref _clientCount);
+
+    /// <summary>
+    /// Takes an idle server for a client of <paramref name="loop"/>, on that loop's thread: the hot path. Null when
+    /// there is none ready, or others wait already, or servers are not given out now.
+    /// </summary>
+    public PooledServer? TryTake(EventLoop loop)
+    {
+        lock (_lock)
+        {
+            if (_waiters.Count > 0 || Database.Paused) return null;
+            var server = FindIdle(loop);
+            if (server is null || NeedsCheck(server, loop.Now)) return null;
+            TakeOff(server, loop, ServerState.Active);
+            return server;
+        }
+    }
+
+    /// <summary>
+    /// Takes an idle server, or queues the waiter, under one hold of the lock: a release in between would be lost.
+    /// </summary>
+    /// <param name="waiter">Who wants it; on the thread of its loop.</param>
+    /// <param name="refusal">Set when waiting would be in vain, because server logins have been failing.</param>
+    public PooledServer? TakeOrEnqueue(PoolWaiter waiter, out PgError? refusal)
+    {
+        var loop = waiter.WaiterLoop;
+        PooledServer? toCheck = null;
+        refusal = null;
+        lock (_lock)
+        {
+            if (!waiter.WaitsForWelcome && _waiters.Count == 0 && !Database.Paused && FindIdle(loop) is { } server)
+            {
+                if (!NeedsCheck(server, loop.Now))
+                {
+                    TakeOff(server, loop, ServerState.Active);
+                    return server;
+                }
+                TakeOff(server, loop, ServerState.Testing);
+                toCheck = server;
+            }
+            if (toCheck is null && IsFailing(loop.Now))
+            {
+                refusal = FailingError(_lastFailure!.Error);
+                return null;
+            }
+            waiter.WaitingSince = loop.Now;
+            _waiters.Enqueue(waiter);
+        }
+        if (toCheck is not null) toCheck.BeginCheck();
+        else Grow(loop);
+        return null;
+    }
+
+    /// <summary>
+    /// Gives a server back, on the thread of its loop: to the waiter whose turn it is, else to the shelf.
+    /// </summary>
+    /// <returns>Null when it found a place; else why it must be closed, which is then the caller's to do.</returns>
+    public string? Release(PooledServer server)
+    {
+        var loop = server.Connection!.Loop;
+        PoolWaiter? waiter;
+        lock (_lock)
+        {
+            if (ReasonToClose(server, loop.Now) is { } reason)
+            {
+                server.State = ServerState.Closed;
+                return reason;
+            }
+            server.IdleSince = loop.Now;
+            waiter = _waiters.Dequeue(loop.Index);
+            if (waiter is null)
+            {
+                server.State = ServerState.Idle;
+                server.ShelfIndex = loop.Index;
+                _shelves[loop.Index].Push(server);
+                return null;
+            }
+            if (waiter.WaiterLoop != loop)
+            {
+                server.State = ServerState.Granted;
+                server.GrantedTo = waiter;
+                waiter.Granted = server;
+                // Inside the lock: a waiter that gives up must find the server either still ours or already moved.
+                waiter.WaiterLoop.Take(server.Connection, announce: true);
+                return null;
+            }
+            server.State = ServerState.Active;
+        }
+        waiter.OnGranted(server);
+        return null;
+    }
+
+    /// <summary>A granted server has arrived on its waiter's loop, whose thread this is.</summary>
+    internal void CompleteGrant(PooledServer server)
+    {
+        PoolWaiter? waiter;
+        lock (_lock)
+        {
+            waiter = server.GrantedTo;
+            // The waiter gave up meanwhile and has given the server back itself.
+            if (waiter is null) return;
+            server.GrantedTo = null;
+            waiter.Granted = null;
+            server.State = ServerState.Active;
+        }
+        waiter.OnGranted(server);
+    }
+
+    /// <summary>
+    /// Takes a waiter off the queue that gives up, on the thread of its loop. A server that was already on its way to
+    /// it is released, once.
+    /// </summary>
+    internal void Abandon(PoolWaiter waiter)
+    {
+        PooledServer? granted;
+        lock (_lock)
+        {
+            waiter.WaitingSince = 0;
+            if (_waiters.Remove(waiter)) return;
+            granted = waiter.Granted;
+            if (granted is null) return;
+            waiter.Granted = null;
+            granted.GrantedTo = null;
+        }
+        if (Release(granted) is { } reason) granted.CloseFromPool(reason);
+    }
+
+    /// <summary>
+    /// Bytes arrived from an idle server: takes it off the shelf so that its loop may read. False when the server has
+    /// been taken meanwhile, or belongs to another loop: then the event must be dropped.
+    /// </summary>
+    internal bool Claim(PooledServer server, EventLoop loop)
+    {
+        lock (_lock)
+        {
+            if (server.State != ServerState.Idle || server.Connection!.Loop != loop) return false;
+            _shelves[server.ShelfIndex].Remove(server);
+            server.State = ServerState.Claimed;
+            return true;
+        }
+    }
+
+    /// <summary>A new server is ready for its first client. Its loop's thread goes on to <see cref="Release"/>.</summary>
+    internal void OnLoggedIn(Welcome welcome)
+    {
+        List<PoolWaiter>? welcomed = null;
+        lock (_lock)
+        {
+            _opening--;
+            _lastFailure = null;
+            _welcome = welcome;
+            if (_waiters.WelcomeCount > 0) welcomed = _waiters.Drain(welcomeOnly: true);
+        }
+        if (welcomed is not null)
+            foreach (var waiter in welcomed) waiter.OnWelcome();
+    }
+
+    /// <summary>A server connection is gone and its place is free.</summary>
+    /// <param name="server">The server, closed.</param>
+    /// <param name="wasOpening">It never got as far as <see cref="OnLoggedIn"/>.</param>
+    /// <param name="failure">Why logging in failed; null when it was closed for another reason.</param>
+    internal void OnClosed(PooledServer server, bool wasOpening, PgError? failure)
+    {
+        var loop = server.Connection?.Loop ?? _host.Loops[0];
+        List<PoolWaiter>? refused = null;
+        lock (_lock)
+        {
+            server.State = ServerState.Closed;
+            var last = _servers[^1];
+            _servers[server.ListIndex] = last;
+            last.ListIndex = server.ListIndex;
+            _servers.RemoveAt(_servers.Count - 1);
+            server.ListIndex = -1;
+            if (wasOpening)
+            {
+                _opening--;
+                if (failure is not null)
+                {
+                    _lastFailure = new LoginFailure(failure, loop.Now);
+                    // Nobody can be let in without a server to learn from. Clients that are in already keep waiting:
+                    // a server that restarts is back before their query_wait_timeout.
+                    if (_servers.Count == _opening) refused = _waiters.Drain(welcomeOnly: true);
+                }
+            }
+        }
+        _host.Budget.ReleaseServer(Database, User);
+        if (refused is not null)
+            foreach (var waiter in refused) waiter.OnRefused(FailingError(failure!));
+        Grow(loop);
+        _host.OnServerClosed(this);
+    }
+
+    /// <summary>Opens as many servers as the waiters need and the limits allow. Any thread.</summary>
+    internal void Grow(EventLoop loop)
+    {
+        while (OpenIfNeeded(loop, forMinimum: false))
+        {
+        }
+    }
+
+    /// <summary>
+    /// What has to happen from time to time: closes servers idle or alive for too long, opens those that were put off
+    /// after a failure, uses the reserve, keeps min_pool_size. Called a few times a second on one loop.
+    /// </summary>
+    internal void Maintain(EventLoop loop)
+    {
+        var settings = _host.Settings;
+        List<(PooledServer Server, string Reason)>? closing = null;
+        lock (_lock)
+        {
+            var spare = _servers.Count - MinSize;
+            foreach (var shelf in _shelves)
+            {
+                for (var server = shelf.Bottom; server is not null;)
+                {
+                    var above = server.ShelfAbove;
+                    var reason = ReasonToClose(server, loop.Now);
+                    if (reason is null && settings.ServerIdleTimeout > TimeSpan.Zero && spare > 0
+                        && loop.Now - server.IdleSince > Microseconds(settings.ServerIdleTimeout))
+                    {
+                        reason = "server idle timeout";
+                        spare--;
+                    }
+                    if (reason is not null)
+                    {
+                        shelf.Remove(server);
+                        server.State = ServerState.Closed;
+                        (closing ??= []).Add((server, reason));
+                    }
+                    server = above;
+                }
+            }
+        }
+        if (closing is not null)
+            foreach (var (server, reason) in closing) server.CloseFromPool(reason);
+        Grow(loop);
+        if (ClientCount > 0 || Database.Settings.User is not null)
+        {
+            while (OpenIfNeeded(loop, forMinimum: true))
+            {
+            }
+        }
+    }
+
+    /// <summary>
+    /// Closes one idle server so that another pool may use its place in a limit that spans pools. False without one.
+    /// </summary>
+    internal bool EvictIdle(string reason)
+    {
+        PooledServer? victim = null;
+        lock (_lock)
+        {
+            foreach (var shelf in _shelves)
+                if (shelf.Bottom is { } bottom && (victim is null || bottom.IdleSince < victim.IdleSince)) victim = bottom;
+            if (victim is null) return false;
+            _shelves[victim.ShelfIndex].Remove(victim);
+            victim.State = ServerState.Closed;
+        }
+        victim.CloseFromPool(reason);
+        return true;
+    }
+
+    /// <summary>Closes idle servers now and marks the others to be closed when released (RECONNECT, PAUSE).</summary>
+    internal void CloseServers(string reason, bool markOthers)
+    {
+        while (EvictIdle(reason))
+        {
+        }
+        if (markOthers)
+            foreach (var server in Servers) server.CloseNeeded = true;
+    }
+
+    /// <summary>Tells all waiters that there will be no server.</summary>
+    internal void RefuseWaiters(PgError error)
+    {
+        List<PoolWaiter> refused;
+        lock (_lock) refused = _waiters.Drain(welcomeOnly: false);
+        foreach (var waiter in refused) waiter.OnRefused(error);
+    }
+
+    private PooledServer? FindIdle(EventLoop loop)
+    {
+        var roundRobin = _host.Settings.ServerRoundRobin;
+        var own = _shelves[loop.Index];
+        if ((roundRobin ? own.Bottom : own.Top) is { } found) return found;
+        if (_shelves.Length == 1) return null;
+        foreach (var shelf in _shelves)
+            if ((roundRobin ? shelf.Bottom : shelf.Top) is { } other) return other;
+        return null;
+    }
+
+    private void TakeOff(PooledServer server, EventLoop loop, ServerState next)
+    {
+        _shelves[server.ShelfIndex].Remove(server);
+        // Move before the state says that it is in use: whoever sees the state also sees the loop it belongs to.
+        if (server.Connection!.Loop != loop) loop.Take(server.Connection, announce: false);
+        server.State = next;
+    }
+
+    private bool NeedsCheck(PooledServer server, long now)
+    {
+        var settings = _host.Settings;
+        return settings.ServerCheckQuery.Length > 0
+            && now - server.IdleSince > Microseconds(settings.ServerCheckDelay);
+    }
+
+    private string? ReasonToClose(PooledServer server, long now)
+    {
+        if (server.CloseNeeded) return "database configuration changed";
+        if (Database.Paused) return "database paused";
+        var own = Database.Settings.ServerLifetime;
+        var lifetime = own > TimeSpan.Zero ? own.Value : _host.Settings.ServerLifetime;
+        return now - server.OpenedAt >= Microseconds(lifetime) ? "server lifetime over" : null;
+    }
+
+    private bool IsFailing(long now) =>
+        _lastFailure is { } failure && _servers.Count == _opening
+        && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry);
+
+    private bool OpenIfNeeded(EventLoop loop, bool forMinimum)
+    {
+        PooledServer? server = null;
+        BudgetLimit? limit = null;
+        lock (_lock)
+        {
+            if (!MayOpen(forMinimum)) return false;
+            limit = _host.Budget.TryReserveServer(Database, User, _host.Settings);
+            if (limit is null)
+            {
+                _opening++;
+                server = _host.CreateServer(this, loop);
+                server.ListIndex = _servers.Count;
+                _servers.Add(server);
+            }
+        }
+        if (server is not null)
+        {
+            server.BeginLogin(loop);
+            return true;
+        }
+        if (!forMinimum) _host.EvictIdleServer(this, sameDatabase: limit == BudgetLimit.Database);
+        return false;
+    }
+
+    private bool MayOpen(bool forMinimum)
+    {
+        if (Database.Paused || _opening >= MostOpeningAtOnce) return false;
+        var now = LoopClock.Microseconds(_host.Loops[0].TimeProvider);
+        if (_lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry)) return false;
+        if (forMinimum) return _servers.Count < Math.Min(MinSize, Size);
+        if (_opening >= _waiters.Count) return false;
+        if (_servers.Count < Size) return true;
+        return _servers.Count < Size + ReserveSize && _opening == 0
+            && now - _waiters.Oldest!.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout);
+    }
+
+    private static PgError FailingError(PgError cause) => PgError.Fatal(
+        cause.SqlState, $"server login has been failing, cached error: {cause.Message} (server_login_retry)",
+        hint: cause.Hint, detail: cause.Detail);
+
+    private static long Microseconds(TimeSpan time) => time.Ticks / TimeSpan.TicksPerMicrosecond;
+}

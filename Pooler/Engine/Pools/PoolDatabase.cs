@@ -1,0 +1,111 @@
+using Pooler.Engine.Auth;
+using Pooler.Engine.Configuration;
+
+namespace Pooler.Engine.Pools;
+
+/// <summary>A database as it runs: its settings of the moment, its flags and what is counted per database.</summary>
+public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
+{
+    private volatile DatabaseSettings _settings = settings;
+    private volatile bool _paused;
+    private volatile bool _disabled;
+    private volatile bool _removed;
+
+    /// <summary>The name clients ask for.</summary>
+    public string Name { get; } = settings.Name;
+
+    /// <summary>Replaced by a reload.</summary>
+    public DatabaseSettings Settings
+    {
+        get => _settings;
+        internal set => _settings = value;
+    }
+
+    /// <summary>Made from the <c>*</c> entry; forgotten when unused for autodb_idle_timeout.</summary>
+    public bool IsAuto { get; internal set; } = isAuto;
+
+    /// <summary>No server is given out (PAUSE, KILL, SUSPEND).</summary>
+    public bool Paused
+    {
+        get => _paused;
+        internal set => _paused = value;
+    }
+
+    /// <summary>New clients are refused (DISABLE).</summary>
+    public bool Disabled
+    {
+        get => _disabled;
+        internal set => _disabled = value;
+    }
+
+    /// <summary>Gone from the configuration: its clients may stay, new ones are refused.</summary>
+    public bool Removed
+    {
+        get => _removed;
+        internal set => _removed = value;
+    }
+
+    /// <summary>Server connections over all its pools, open or opening; guarded by <see cref="ConnectionBudget"/>.</summary>
+    public int ServerCount { get; internal set; }
+
+    /// <summary>Clients logged in; guarded by <see cref="ConnectionBudget"/>.</summary>
+    public int ClientCount { get; internal set; }
+
+    /// <summary>When the last client or server left, in loop microseconds.</summary>
+    public long UnusedSince { get; internal set; }
+
+    /// <summary>The name on the server.</summary>
+    public string ServerDatabaseName => Settings.DbName ?? Name;
+}
+
+/// <summary>A user as it runs: its settings of the moment and what is counted per user.</summary>
+public sealed class PoolUser
+{
+    private volatile UserSettings _settings;
+    private volatile Secret? _secret;
+    private volatile ScramKeys? _learnedKeys;
+
+    /// <summary>A user with the given settings.</summary>
+    public PoolUser(UserSettings settings)
+    {
+        Name = settings.Name;
+        _settings = settings;
+        _secret = Secret.Parse(settings.Secret);
+    }
+
+    /// <summary>The user's name.</summary>
+    public string Name { get; }
+
+    /// <summary>Replaced by a reload.</summary>
+    public UserSettings Settings
+    {
+        get => _settings;
+        internal set
+        {
+            if (value.Secret != _settings.Secret)
+            {
+                _secret = Secret.Parse(value.Secret);
+                _learnedKeys = null;
+            }
+            _settings = value;
+        }
+    }
+
+    /// <summary>What clients must show that they know; null when the user cannot log in with a password.</summary>
+    public Secret? Secret => _secret;
+
+    /// <summary>Server connections over all databases, open or opening; guarded by <see cref="ConnectionBudget"/>.</summary>
+    public int ServerCount { get; internal set; }
+
+    /// <summary>Clients logged in; guarded by <see cref="ConnectionBudget"/>.</summary>
+    public int ClientCount { get; internal set; }
+
+    /// <summary>
+    /// Keeps the keys that a client's SCRAM login revealed: with them servers that store the same secret can be logged in
+    /// to, although the password is known to nobody here.
+    /// </summary>
+    internal void LearnKeys(ScramKeys keys) => _learnedKeys = keys;
+
+    /// <summary>What to log in to servers with.</summary>
+    internal ServerCredentials Credentials => new(Name, _secret, _learnedKeys);
+}

@@ -1,0 +1,42 @@
+using Pooler.Engine.Loops;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Pools;
+
+/// <summary>Somebody who waits for a server connection of a pool.</summary>
+public abstract class PoolWaiter
+{
+    /// <summary>The loop on which <see cref="OnGranted"/> is to be called.</summary>
+    public abstract EventLoop WaiterLoop { get; }
+
+    /// <summary>When it began to wait, in loop microseconds; 0 when it does not wait.</summary>
+    public long WaitingSince { get; internal set; }
+
+    /// <summary>
+    /// Waits only to learn the server's parameters at login: gets <see cref="OnWelcome"/>, never a server.
+    /// </summary>
+    public abstract bool WaitsForWelcome { get; }
+
+    internal PoolWaiter? Next { get; set; }
+
+    internal PoolWaiter? Previous { get; set; }
+
+    /// <summary>Order of arrival over all loops of the pool; 0 when not queued. Guarded by the pool's lock.</summary>
+    internal long Ticket { get; set; }
+
+    /// <summary>A server on its way to this waiter; guarded by the pool's lock.</summary>
+    internal PooledServer? Granted { get; set; }
+
+    /// <summary>The server is this waiter's now. On the thread of <see cref="WaiterLoop"/>, outside the pool's lock.</summary>
+    protected internal abstract void OnGranted(PooledServer server);
+
+    /// <summary>
+    /// The pool's <see cref="Pool.Welcome"/> is known; the waiter is off the queue. From any thread, outside the lock.
+    /// </summary>
+    protected internal abstract void OnWelcome();
+
+    /// <summary>
+    /// There will be no server: the waiter is off the queue and is to be told why. From any thread, outside the lock.
+    /// </summary>
+    protected internal abstract void OnRefused(PgError error);
+}

@@ -1,0 +1,20 @@
+using Pooler.Engine.Pools;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>Who a client is: fixed at login.</summary>
+/// <param name="Id">Unique in this process, from 1; in logs and SHOW CLIENTS.</param>
+/// <param name="Pool">Where its servers come from.</param>
+/// <param name="LoginUser">The name it logged in with; differs from the pool's user when the database forces one.</param>
+/// <param name="CancelPid">The process id that it was told, with which it may ask for cancellation.</param>
+/// <param name="CancelSecret">The secret that goes with it.</param>
+/// <param name="ConnectedAt">Wall clock.</param>
+/// <param name="Address">Its address, as in SHOW CLIENTS: an IP address, or <c>unix</c>.</param>
+/// <param name="Port">Its port; 0 for Unix sockets.</param>
+internal sealed record ClientIdentity(
+    long Id, Pool Pool, PoolUser LoginUser, int CancelPid, int CancelSecret, DateTimeOffset ConnectedAt,
+    string Address, int Port)
+{
+    /// <summary>How log lines name it: database/user@address:port.</summary>
+    public string LogName => $"{Pool.Database.Name}/{LoginUser.Name}@{Address}:{Port}";
+}

@@ -1,0 +1,285 @@
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>What a client sends, on its way to the server.</summary>
+internal sealed partial class ClientSession
+{
+    /// <summary>Bytes of the message in transit that have not arrived yet; its beginning is already dealt with.</summary>
+    private long _passing;
+
+    /// <summary>The message in transit is dropped instead of forwarded.</summary>
+    private bool _dropping;
+
+    /// <summary>Extended-protocol messages were forwarded and no Sync has followed yet.</summary>
+    private bool _inBatch;
+
+    /// <summary>The server takes COPY data from this client and has not been told its end.</summary>
+    private bool _copyingIn;
+
+    /// <summary>SQL that brings the server's parameters in line with this client's, to go before its first message.</summary>
+    private string? _setup;
+
+    private enum Verdict
+    {
+        /// <summary>Send it on as it is.</summary>
+        Forward,
+
+        /// <summary>Leave it out.</summary>
+        Drop,
+
+        /// <summary>Dealt with: what goes out in its place is written already.</summary>
+        Replaced,
+
+        /// <summary>Cannot be judged before more of it has arrived.</summary>
+        NeedMore,
+
+        /// <summary>The session has ended.</summary>
+        Stop,
+    }
+
+    /// <summary>The server will ignore Sync until the end of the COPY data; see <see cref="OutstandingQueue.DropSyncsIgnoredByCopy"/>.</summary>
+    public void OnCopyIn()
+    {
+        _copyingIn = true;
+        _server!.Outstanding.DropSyncsIgnoredByCopy();
+        // The batch is open again: a Sync has to follow the data.
+        if (_server.Outstanding.Count == 0) _inBatch = true;
+    }
+
+    /// <summary>The COPY failed; what the client still sends of it is ignored.</summary>
+    public void OnCopyEnded() => _copyingIn = false;
+
+    /// <summary>The parameters of the server it has just been linked to differ.</summary>
+    public void PrepareSetup(string? sql) => _setup = sql;
+
+    /// <summary>
+    /// Without a server: handles what no server is needed for. Returns how many bytes that was; the next message, if its
+    /// header is there, needs a server.
+    /// </summary>
+    private int SkipWhatNeedsNoServer(ReadOnlySpan<byte> data)
+    {
+        var pos = 0;
+        while (true)
+        {
+            if (_passing > 0)
+            {
+                var part = (int)Math.Min(_passing, data.Length - pos);
+                pos += part;
+                _passing -= part;
+            }
+            if (data.Length - pos < MessageHeader.Size) return pos;
+            var type = data[pos];
+            if (!CheckHeader(type, data[pos..], out var total)) return pos;
+            switch (type)
+            {
+                case Frontend.Terminate:
+                    Leave();
+                    return pos;
+                // The rest of a COPY that has already failed: PostgreSQL ignores it as well.
+                case Frontend.CopyData or Frontend.CopyDone or Frontend.CopyFail:
+                    _passing = total;
+                    _dropping = true;
+                    continue;
+                default:
+                    return pos;
+            }
+        }
+    }
+
+    private int ForwardRequests(Span<byte> data)
+    {
+        var server = _server!;
+        var writer = _context.ToServer;
+        writer.Clear();
+        var pos = 0;
+        var run = 0;
+        if (_passing > 0)
+        {
+            pos = (int)Math.Min(_passing, data.Length);
+            _passing -= pos;
+            if (_dropping) run = pos;
+        }
+
+        while (data.Length - pos >= MessageHeader.Size)
+        {
+            var message = data[pos..];
+            if (!CheckHeader(message[0], message, out var total))
+            {
+                writer.Clear();
+                return pos;
+            }
+            var available = (int)Math.Min(total, message.Length);
+            var verdict = Judge(server, message[..available], total, writer, data[run..pos], out var used);
+            if (verdict == Verdict.NeedMore) break;
+            if (verdict == Verdict.Stop) return pos;
+            _dropping = verdict == Verdict.Drop;
+            if (verdict == Verdict.Forward)
+            {
+                pos += available;
+            }
+            else
+            {
+                if (verdict == Verdict.Drop)
+                {
+                    if (pos > run) writer.Bytes(data[run..pos]);
+                    used = available;
+                }
+                pos += used;
+                run = pos;
+                // Behind the part that was replaced, the rest of the message goes on as it is.
+                if (verdict == Verdict.Replaced) pos += available - used;
+            }
+            _passing = total - available;
+        }
+
+        Statistics.BytesReceived += pos;
+        if (writer.Length > 0)
+        {
+            if (pos > run) writer.Bytes(data[run..pos]);
+            SendToServer(server, writer.Written);
+            writer.Clear();
+        }
+        else if (pos > run)
+        {
+            SendToServer(server, data[run..pos]);
+        }
+        if (server.Outstanding.Count == 0) ReleaseServerIfDone();
+        return pos;
+    }
+
+    private void SendToServer(ServerSession server, ReadOnlySpan<byte> bytes)
+    {
+        if (!server.Connection!.Send(bytes)) Connection.PauseReading();
+    }
+
+    /// <summary>Decides about one message and keeps the books on it.</summary>
+    /// <param name="server">Where it would go.</param>
+    /// <param name="message">As much of it as has arrived, at least the header.</param>
+    /// <param name="total">Its whole length.</param>
+    /// <param name="writer">Takes what goes out in its place; empty while everything is forwarded as it is.</param>
+    /// <param name="before">Bytes in front of it that are still to be forwarded; go to the writer before anything else does.</param>
+    /// <param name="used">When replaced: how many of its bytes that covers.</param>
+    private Verdict Judge(
+        ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
+    {
+        used = 0;
+        switch (message[0])
+        {
+            case Frontend.Query:
+                Begin(server, writer);
+                _inBatch = false;
+                server.Outstanding.Enqueue(new Request(KindOfQuery(server, message, total)));
+                break;
+            case Frontend.FunctionCall:
+                Begin(server, writer);
+                server.Outstanding.Enqueue(new Request(RequestKind.Query));
+                break;
+            case Frontend.Sync:
+                Begin(server, writer);
+                if (_copyingIn) break;
+                _inBatch = false;
+                server.Outstanding.Enqueue(new Request(RequestKind.Sync));
+                break;
+            case Frontend.Parse or Frontend.Bind or Frontend.Describe or Frontend.Close:
+                if (_tracksStatements)
+                {
+                    var verdict = JudgeStatementMessage(server, message, total, writer, before, out used);
+                    if (verdict != Verdict.NeedMore) _inBatch = true;
+                    return verdict;
+                }
+                Begin(server, writer);
+                _inBatch = true;
+                break;
+            case Frontend.Execute or Frontend.Flush:
+                Begin(server, writer);
+                _inBatch = true;
+                break;
+            case Frontend.CopyData:
+                if (!_copyingIn && server.Outstanding.Count == 0 && !_inBatch) return Verdict.Drop;
+                break;
+            case Frontend.CopyDone or Frontend.CopyFail:
+                if (!_copyingIn && server.Outstanding.Count == 0 && !_inBatch) return Verdict.Drop;
+                _copyingIn = false;
+                break;
+            case Frontend.Terminate:
+                if (before.Length > 0) writer.Bytes(before);
+                if (writer.Length > 0) server.Connection!.Send(writer.Written);
+                writer.Clear();
+                Leave();
+                return Verdict.Stop;
+        }
+        // Nothing has been written in place of a message yet in this turn: the run before it stays one piece.
+        return Verdict.Forward;
+    }
+
+    /// <summary>Marks the beginning of a request and puts the parameters in order before the first one.</summary>
+    private void Begin(ServerSession server, MessageWriter writer)
+    {
+        var now = _context.Loop.Now;
+        if (_requestStart == 0) _requestStart = now;
+        if (_transactionStart == 0) _transactionStart = now;
+        if (_setup is null) return;
+        // The first message of a link: nothing can have been forwarded before it.
+        writer.Query(_setup);
+        server.Outstanding.Enqueue(new Request(RequestKind.OwnQuery));
+        _setup = null;
+    }
+
+    /// <summary>Only messages that clients may send at this stage, with lengths that are possible.</summary>
+    private bool CheckHeader(byte type, ReadOnlySpan<byte> message, out long total)
+    {
+        var length = MessageHeader.Length(message);
+        total = (long)length + 1;
+        var known = type is Frontend.Query or Frontend.Parse or Frontend.Bind or Frontend.Execute or Frontend.Sync
+            or Frontend.Describe or Frontend.Close or Frontend.Flush or Frontend.CopyData or Frontend.CopyDone
+            or Frontend.CopyFail or Frontend.FunctionCall or Frontend.Terminate;
+        if (!known)
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, $"invalid frontend message type {type}"));
+            return false;
+        }
+        if (length < 4)
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid message length"));
+            return false;
+        }
+        var settings = _context.Engine.Settings;
+        if (total > settings.MaxPacketSize)
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, $"message of {total} bytes is longer than max_packet_size"));
+            return false;
+        }
+        if (type == Frontend.Query && settings.DisablePqexec)
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "the simple query protocol is disabled (disable_pqexec)"));
+            return false;
+        }
+        return true;
+    }
+
+    private void Leave()
+    {
+        End("client close request", byPeer: true);
+        Connection.Close();
+    }
+
+    /// <summary>
+    /// Recognises DISCARD ALL and DEALLOCATE ALL before the server answers: drivers send them in front of the next
+    /// command in the same batch (Npgsql resets a connection this way), which must not rely on what they take away.
+    /// Only where they cannot fail: outside a transaction, with nothing before them.
+    /// </summary>
+    private RequestKind KindOfQuery(ServerSession server, ReadOnlySpan<byte> message, long total)
+    {
+        if (!_tracksStatements || total is < 17 or > 32 || message.Length < total) return RequestKind.Query;
+        var own = server.Outstanding.Count == 1 && server.Outstanding.Peek().Kind == RequestKind.OwnQuery;
+        if ((server.Outstanding.Count > 0 && !own) || _inBatch || server.TransactionStatus != TransactionStatus.Idle)
+            return RequestKind.Query;
+        var sql = message[MessageHeader.Size..^1].Trim(" ;\t\r\n"u8);
+        if (!System.Text.Ascii.EqualsIgnoreCase(sql, "DISCARD ALL"u8) && !System.Text.Ascii.EqualsIgnoreCase(sql, "DEALLOCATE ALL"u8))
+            return RequestKind.Query;
+        server.Statements.Clear();
+        ForgetAllStatements();
+        return RequestKind.ForgetStatements;
+    }
+}

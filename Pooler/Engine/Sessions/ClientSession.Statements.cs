@@ -1,0 +1,217 @@
+using System.Buffers.Binary;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>
+/// Named prepared statements of a client that meets many servers. The client's names are replaced by names per distinct
+/// statement, which any server may or may not have prepared already; what it lacks is prepared just before it is used.
+/// </summary>
+/// <remarks>
+/// Every answer a client gets comes from the server, in its order: messages are added, renamed or dropped, never made
+/// up, so that pipelines and their errors keep their exact meaning. What a server has is assumed when the message
+/// leaves and corrected when it turns out not to have been executed (<see cref="OnRequestSkipped"/>).
+/// </remarks>
+internal sealed partial class ClientSession
+{
+    /// <summary>A name that no server has: closing it always succeeds and changes nothing.</summary>
+    private static ReadOnlySpan<byte> NobodysStatement => "pooler_none"u8;
+
+    /// <summary>Pool modes in which a client's statements outlive its link to a server, and are therefore renamed.</summary>
+    private readonly bool _tracksStatements;
+
+    private Dictionary<byte[], PreparedStatement>? _statements;
+
+    /// <summary>
+    /// The server did not execute a request, because of an error before or in it: takes back what was assumed.
+    /// </summary>
+    public void OnRequestSkipped(in Request request)
+    {
+        if (request.ClientName is not { } name) return;
+        switch (request.Kind)
+        {
+            case RequestKind.Parse or RequestKind.ParseAlreadyDone:
+                if (_statements is not null && _statements.TryGetValue(name, out var statement) && statement == request.Statement)
+                {
+                    _statements.Remove(name);
+                    Registry.Release(statement);
+                }
+                break;
+            case RequestKind.Close:
+                _statements ??= new(BytesComparer.Instance);
+                if (!_statements.TryAdd(name, request.Statement!)) Registry.Release(request.Statement!);
+                break;
+        }
+    }
+
+    /// <summary>A Close of this client was executed.</summary>
+    public void OnStatementClosed(in Request request)
+    {
+        if (request.Statement is { } statement) Registry.Release(statement);
+    }
+
+    /// <summary>DISCARD ALL or DEALLOCATE ALL was executed.</summary>
+    public void ForgetAllStatements()
+    {
+        if (_statements is null) return;
+        foreach (var statement in _statements.Values) Registry.Release(statement);
+        _statements = null;
+    }
+
+    private StatementRegistry Registry => _context.Engine.Statements;
+
+    private Verdict JudgeStatementMessage(
+        ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
+    {
+        used = 0;
+        return message[0] switch
+        {
+            Frontend.Parse => JudgeParse(server, message, total, writer, before, out used),
+            Frontend.Bind => JudgeBind(server, message, total, writer, before, out used),
+            _ => JudgeDescribeOrClose(server, message, total, writer, before, out used),
+        };
+    }
+
+    private Verdict JudgeParse(
+        ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
+    {
+        used = 0;
+        if (message.Length == MessageHeader.Size && total > message.Length) return Verdict.NeedMore;
+        if (message.Length > MessageHeader.Size && message[MessageHeader.Size] == 0)
+        {
+            Begin(server, writer);
+            server.Outstanding.Enqueue(new Request(RequestKind.Parse));
+            return Verdict.Forward;
+        }
+        // The text is the statement's identity and is sent again to other servers, so it is needed whole.
+        if (message.Length < total) return Verdict.NeedMore;
+        var reader = new MessageReader(message[MessageHeader.Size..]);
+        if (!reader.TryReadCString(out var name))
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid string in message"));
+            return Verdict.Stop;
+        }
+        StartReplacing(server, writer, before);
+        used = message.Length;
+        Statistics.ClientParses++;
+        _statements ??= new(BytesComparer.Instance);
+        if (_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var taken))
+        {
+            // The server is to say that the name is in use: for that it must have it.
+            EnsurePrepared(server, taken, writer);
+            WriteParse(writer, taken);
+            server.Outstanding.Enqueue(new Request(RequestKind.Parse));
+            return Verdict.Replaced;
+        }
+
+        var statement = Registry.Acquire(reader.Rest);
+        var clientName = name.ToArray();
+        _statements.Add(clientName, statement);
+        if (server.Statements.Use(statement))
+        {
+            writer.CloseStatement(NobodysStatement);
+            server.Outstanding.Enqueue(new Request(RequestKind.ParseAlreadyDone, statement, clientName));
+        }
+        else
+        {
+            MakeRoom(server, writer);
+            WriteParse(writer, statement);
+            server.Statements.Add(statement);
+            server.Outstanding.Enqueue(new Request(RequestKind.Parse, statement, clientName));
+        }
+        return Verdict.Replaced;
+    }
+
+    private Verdict JudgeBind(
+        ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
+    {
+        used = 0;
+        var reader = new MessageReader(message[MessageHeader.Size..]);
+        if (!reader.TryReadCString(out var portal) || !reader.TryReadCString(out var name))
+        {
+            if (message.Length < total) return Verdict.NeedMore;
+            Begin(server, writer);
+            return Verdict.Forward;
+        }
+        if (name.IsEmpty || _statements is null
+            || !_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var statement))
+        {
+            // Unnamed, or unknown: the server knows what to say.
+            Begin(server, writer);
+            return Verdict.Forward;
+        }
+        StartReplacing(server, writer, before);
+        Statistics.Binds++;
+        EnsurePrepared(server, statement, writer);
+        // Only the names in front change; parameters follow as they are, however long.
+        Span<byte> header = stackalloc byte[MessageHeader.Size];
+        header[0] = Frontend.Bind;
+        var length = total - 1 + statement.ServerName.Length - name.Length;
+        BinaryPrimitives.WriteInt32BigEndian(header[1..], checked((int)length));
+        writer.Bytes(header).CString(portal).CString(statement.ServerName);
+        used = MessageHeader.Size + portal.Length + 1 + name.Length + 1;
+        return Verdict.Replaced;
+    }
+
+    private Verdict JudgeDescribeOrClose(
+        ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
+    {
+        used = 0;
+        if (message.Length < total && total < 1024) return Verdict.NeedMore;
+        var isClose = message[0] == Frontend.Close;
+        var reader = new MessageReader(message[MessageHeader.Size..]);
+        if (!reader.TryReadByte(out var kind) || kind != (byte)'S' || !reader.TryReadCString(out var name) || _statements is null
+            || !_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var clientName, out var statement))
+        {
+            Begin(server, writer);
+            if (isClose) server.Outstanding.Enqueue(new Request(RequestKind.Close));
+            return Verdict.Forward;
+        }
+        StartReplacing(server, writer, before);
+        used = message.Length;
+        if (isClose)
+        {
+            // Other clients may use the statement: only this client's name for it goes.
+            _statements.Remove(clientName);
+            writer.CloseStatement(NobodysStatement);
+            server.Outstanding.Enqueue(new Request(RequestKind.Close, statement, clientName));
+        }
+        else
+        {
+            EnsurePrepared(server, statement, writer);
+            writer.Begin(Frontend.Describe).Byte((byte)'S').CString(statement.ServerName).End();
+        }
+        return Verdict.Replaced;
+    }
+
+    private void StartReplacing(ServerSession server, MessageWriter writer, ReadOnlySpan<byte> before)
+    {
+        Begin(server, writer);
+        if (before.Length > 0) writer.Bytes(before);
+    }
+
+    private void EnsurePrepared(ServerSession server, PreparedStatement statement, MessageWriter writer)
+    {
+        if (server.Statements.Use(statement)) return;
+        MakeRoom(server, writer);
+        WriteParse(writer, statement);
+        server.Statements.Add(statement);
+        server.Outstanding.Enqueue(new Request(RequestKind.OwnParse, statement));
+    }
+
+    private void MakeRoom(ServerSession server, MessageWriter writer)
+    {
+        while (server.Statements.TryEvict(_context.Engine.Settings.MaxPreparedStatements, out var evicted))
+        {
+            writer.CloseStatement(evicted.ServerName);
+            server.Outstanding.Enqueue(new Request(RequestKind.OwnClose, evicted));
+        }
+    }
+
+    private void WriteParse(MessageWriter writer, PreparedStatement statement)
+    {
+        Statistics.ServerParses++;
+        writer.Begin(Frontend.Parse).CString(statement.ServerName).Bytes(statement.Definition).End();
+    }
+}

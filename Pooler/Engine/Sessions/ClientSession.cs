@@ -1,0 +1,353 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>Every state a logged-in client can be in.</summary>
+internal enum ClientState : byte
+{
+    /// <summary>Has no server and wants none.</summary>
+    Idle,
+
+    /// <summary>Queued for a server; its bytes are not read.</summary>
+    Waiting,
+
+    /// <summary>Linked to a server.</summary>
+    Active,
+
+    /// <summary>Closed.</summary>
+    Closed,
+}
+
+/// <summary>
+/// A logged-in client: decides when it needs a server, forwards its messages and gives the server back. A state machine
+/// driven by its connection's loop; it never waits and does no I/O but through <see cref="Connection"/>.
+/// </summary>
+/// <remarks>
+/// The file's parts: this one holds the life cycle, ClientSession.Requests.cs what is forwarded to the server,
+/// ClientSession.Statements.cs the prepared statements.
+/// </remarks>
+internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IListed
+{
+    private readonly LoopContext _context;
+    private ServerSession? _server;
+    private volatile ClientState _state;
+    private long _requestStart;
+    private long _transactionStart;
+    private bool _notifiedOfWait;
+
+    public ClientSession(LoopContext context, Connection connection, ClientIdentity identity, SessionParameters parameters)
+    {
+        _context = context;
+        Connection = connection;
+        Identity = identity;
+        Parameters = parameters;
+        LastActivity = context.Loop.Now;
+        _tracksStatements = identity.Pool.Mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
+        context.Clients.Add(this);
+        identity.Pool.AddClient();
+    }
+
+    public Connection Connection { get; }
+
+    /// <summary>Who it is and what it may use; shared with nobody, fixed for the session.</summary>
+    public ClientIdentity Identity { get; }
+
+    public Pool Pool => Identity.Pool;
+
+    public ClientState State => _state;
+
+    /// <summary>The server it is linked to. Other threads may read it for display only.</summary>
+    public ServerSession? Server => _server;
+
+    /// <summary>Its own values of the tracked parameters.</summary>
+    public SessionParameters Parameters { get; set; }
+
+    /// <summary>When it last sent or was answered, in loop microseconds.</summary>
+    public long LastActivity { get; private set; }
+
+    /// <summary>When the request in flight began, in loop microseconds; 0 without one.</summary>
+    public long RequestStart => _requestStart;
+
+    public int PreparedStatementCount => _statements?.Count ?? 0;
+
+    public int ListIndex { get; set; } = -1;
+
+    public override EventLoop WaiterLoop => _context.Loop;
+
+    public override bool WaitsForWelcome => false;
+
+    private PoolStatistics Statistics => Pool.StatisticsOf(_context.Loop);
+
+    public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
+
+    public void OnMoved(Connection connection) => throw new InvalidOperationException("clients stay on their loop");
+
+    public ReadAnswer OnReadable(Connection connection, Readiness readiness)
+    {
+        switch (_state)
+        {
+            case ClientState.Active:
+                // Stopped because the server does not take more: a mere half-close is found again behind the bytes.
+                return readiness == Readiness.EndOfStream && _server!.Connection!.HasPendingOutput ? ReadAnswer.Pause : ReadAnswer.Read;
+            case ClientState.Idle:
+                // Before reading, so that in the usual case the bytes go from the receive buffer straight to a server.
+                // Without one at hand the bytes are read nevertheless: a client that only says goodbye must neither
+                // queue nor cause a server to be opened.
+                if (readiness == Readiness.Bytes && !connection.HasKeptInput && Pool.TryTake(_context.Loop) is ServerSession server)
+                    Link(server);
+                return ReadAnswer.Read;
+            case ClientState.Waiting:
+                // Nobody would read the answer to what a client that has gone was waiting to send.
+                return readiness == Readiness.Bytes ? ReadAnswer.Pause : ReadAnswer.Close;
+            default:
+                return ReadAnswer.Pause;
+        }
+    }
+
+    public int OnReceived(Connection connection, Span<byte> data)
+    {
+        LastActivity = _context.Loop.Now;
+        if (_server is null)
+        {
+            if (_state != ClientState.Idle) return 0;
+            var skipped = SkipWhatNeedsNoServer(data);
+            if (_state != ClientState.Idle || skipped == data.Length) return skipped;
+            if (data.Length - skipped < MessageHeader.Size) return skipped;
+            if (!FindServer()) return skipped;
+            return skipped + ForwardRequests(data[skipped..]);
+        }
+        return ForwardRequests(data);
+    }
+
+    public void OnDrained(Connection connection)
+    {
+        if (_server is { } server) server.Connection!.ResumeReading();
+    }
+
+    public void OnClosed(Connection connection, Exception? error) =>
+        End(error is null ? "client unexpected eof" : "client connection lost", byPeer: true);
+
+    /// <summary>A server of the pool is this client's now; it was waiting.</summary>
+    protected internal override void OnGranted(PooledServer server)
+    {
+        var waited = _context.Loop.Now - WaitingSince;
+        Statistics.WaitTime += waited;
+        WaitingSince = 0;
+        _notifiedOfWait = false;
+        Link((ServerSession)server);
+        Connection.ResumeReading();
+    }
+
+    protected internal override void OnWelcome() => throw new InvalidOperationException("already logged in");
+
+    protected internal override void OnRefused(PgError error) =>
+        _context.Loop.Post(static state =>
+        {
+            var (client, reason) = ((ClientSession, PgError))state!;
+            if (client._state == ClientState.Waiting) client.Fail(reason);
+        }, (this, error));
+
+    /// <summary>
+    /// Tells the client why, then closes it and whatever it holds. The message follows what was already sent.
+    /// </summary>
+    public void Fail(PgError error)
+    {
+        if (_state == ClientState.Closed) return;
+        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.Id, Identity.LogName, error.Message);
+        var writer = _context.ToClient;
+        writer.Clear();
+        error.WriteTo(writer);
+        Connection.Send(writer.Written);
+        writer.Clear();
+        End(error.Message, byPeer: false);
+    }
+
+    /// <summary>The server it was linked to is gone.</summary>
+    public void OnServerLost(PgError? error)
+    {
+        _server = null;
+        // Without an error of ours the server has already told the client its own.
+        if (error is null) End("server closed the connection", byPeer: false);
+        else Fail(error);
+    }
+
+    /// <summary>
+    /// The server has answered everything up to a ReadyForQuery.
+    /// </summary>
+    public void OnReady(byte transactionStatus, bool moreOutstanding)
+    {
+        var now = _context.Loop.Now;
+        var statistics = Statistics;
+        LastActivity = now;
+        _copyingIn = false;
+        // The client may have sent a Sync that was taken for one that COPY ignores: then this is its answer.
+        if (!moreOutstanding) _inBatch = false;
+        statistics.Queries++;
+        if (_requestStart != 0) statistics.QueryTime += now - _requestStart;
+        _requestStart = moreOutstanding ? now : 0;
+        if (transactionStatus == TransactionStatus.Idle)
+        {
+            statistics.Transactions++;
+            if (_transactionStart != 0) statistics.TransactionTime += now - _transactionStart;
+            _transactionStart = moreOutstanding ? now : 0;
+        }
+        else if (Pool.Mode == PoolMode.Statement)
+        {
+            Fail(PgError.Fatal("08P01", "transaction blocks not allowed in statement pooling mode",
+                hint: "Use pool_mode = transaction or session for this database."));
+        }
+    }
+
+    /// <summary>Gives the server back when the pool mode says so and nothing is in flight. Called after each batch of answers.</summary>
+    public void ReleaseServerIfDone()
+    {
+        if (_server is not { } server || !IsQuiet(server) || server.TransactionStatus != TransactionStatus.Idle) return;
+        if (Pool.Mode == PoolMode.Session && !(server.CloseNeeded && _context.Engine.Settings.ServerFastClose)) return;
+        Unlink();
+        server.ReleaseToPool(endOfSession: false);
+    }
+
+    /// <summary>Timeouts, checked a few times a second for every client of the loop.</summary>
+    public void CheckTimeouts(PoolerSettings settings, long now)
+    {
+        var user = Identity.LoginUser.Settings;
+        switch (_state)
+        {
+            case ClientState.Waiting:
+                CheckWait(settings, user, now);
+                break;
+            case ClientState.Active when _requestStart != 0:
+                if (IsOver(user.QueryTimeout ?? settings.QueryTimeout, _requestStart, now))
+                    FailWithServer(PgError.Fatal("57014", "query timeout", hint: "Raise query_timeout, or make the query faster."));
+                else CheckTransaction(settings, user, now);
+                break;
+            case ClientState.Active:
+                if (_transactionStart != 0 && IsOver(user.IdleTransactionTimeout ?? settings.IdleTransactionTimeout, LastActivity, now))
+                    FailWithServer(PgError.Fatal("25P03", "idle transaction timeout", hint: "Commit sooner, or raise idle_transaction_timeout."));
+                else CheckTransaction(settings, user, now);
+                break;
+            case ClientState.Idle:
+                if (IsOver(user.ClientIdleTimeout ?? settings.ClientIdleTimeout, LastActivity, now))
+                    Fail(PgError.Fatal("57P05", "client_idle_timeout"));
+                break;
+        }
+    }
+
+    /// <summary>Closes the client because an administrator says so. On its loop's thread.</summary>
+    public void Kill(PgError error)
+    {
+        if (_server is { } server)
+        {
+            Unlink();
+            server.Close("client connection killed");
+        }
+        Fail(error);
+    }
+
+    private static bool IsOver(TimeSpan limit, long since, long now) =>
+        limit > TimeSpan.Zero && now - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
+
+    private void CheckTransaction(PoolerSettings settings, UserSettings user, long now)
+    {
+        if (_transactionStart != 0 && IsOver(user.TransactionTimeout ?? settings.TransactionTimeout, _transactionStart, now))
+            FailWithServer(PgError.Fatal("25P04", "transaction timeout", hint: "Use shorter transactions, or raise transaction_timeout."));
+    }
+
+    private void CheckWait(PoolerSettings settings, UserSettings user, long now)
+    {
+        var limit = user.QueryWaitTimeout ?? Pool.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout;
+        if (IsOver(limit, WaitingSince, now))
+        {
+            Fail(PgError.Fatal("08P01", "query_wait_timeout",
+                detail: $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
+                hint: "The pool is too small for its load, or transactions hold servers for too long: see SHOW POOLS and SHOW SERVERS."));
+        }
+        else if (!_notifiedOfWait && settings.QueryWaitNotify > 0
+            && now - WaitingSince > settings.QueryWaitNotify * 1_000_000L)
+        {
+            _notifiedOfWait = true;
+            var writer = _context.ToClient;
+            writer.Clear();
+            new PgError("NOTICE", "00000", "No server connection available in postgres backend, client being queued")
+                .WriteNoticeTo(writer);
+            Connection.Send(writer.Written);
+            writer.Clear();
+        }
+    }
+
+    /// <summary>The request itself is at fault, so its server goes down with it: it may be running for hours yet.</summary>
+    public void FailWithServer(PgError error)
+    {
+        if (_server is { } server)
+        {
+            Unlink();
+            server.Close(error.Message);
+        }
+        Fail(error);
+    }
+
+    private bool FindServer()
+    {
+        var server = Pool.TakeOrEnqueue(this, out var refusal);
+        if (server is not null)
+        {
+            Link((ServerSession)server);
+            return true;
+        }
+        if (refusal is not null)
+        {
+            Fail(refusal);
+            return false;
+        }
+        _state = ClientState.Waiting;
+        Connection.PauseReading();
+        return false;
+    }
+
+    private void Link(ServerSession server)
+    {
+        _server = server;
+        _state = ClientState.Active;
+        server.LinkTo(this);
+        Statistics.ServerAssignments++;
+    }
+
+    private void Unlink()
+    {
+        var server = _server!;
+        _server = null;
+        _state = ClientState.Idle;
+        _requestStart = _transactionStart = 0;
+        server.Unlink();
+        // It may have been stopped because this very server did not take its bytes.
+        Connection.ResumeReading();
+    }
+
+    private bool IsQuiet(ServerSession server) =>
+        server.Outstanding.Count == 0 && !_inBatch && _passing == 0 && _setup is null;
+
+    private void End(string reason, bool byPeer)
+    {
+        if (_state == ClientState.Closed) return;
+        var was = _state;
+        if (was == ClientState.Waiting) Pool.Abandon(this);
+        if (_server is { } server)
+        {
+            var quiet = IsQuiet(server);
+            _server = null;
+            server.Unlink();
+            // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
+            if (quiet) server.ReleaseToPool(endOfSession: true);
+            else server.Close("client disconnect before everything was sent to the client");
+        }
+        _state = ClientState.Closed;
+        _context.Clients.Remove(this);
+        Pool.RemoveClient();
+        ForgetAllStatements();
+        if (!byPeer) Connection.CloseAfterSend();
+        _context.Engine.OnClientEnded(this, reason);
+    }
+}

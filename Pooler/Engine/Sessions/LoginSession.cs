@@ -1,0 +1,398 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Security.Cryptography;
+using Pooler.Engine.Auth;
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>Every state a client can be in before it is logged in.</summary>
+internal enum LoginState : byte
+{
+    /// <summary>Expects an encryption request, a cancel request or a startup packet.</summary>
+    Startup,
+
+    /// <summary>An authentication exchange waits for the client.</summary>
+    Authenticating,
+
+    /// <summary>An authentication exchange computes on the thread pool.</summary>
+    Computing,
+
+    /// <summary>Known, but no server of its pool has logged in yet, so there is nothing to tell it.</summary>
+    WaitingForWelcome,
+
+    /// <summary>Handed over, or closed.</summary>
+    Ended,
+}
+
+/// <summary>
+/// A client from its first byte until it is logged in; then <see cref="ClientSession"/>, or the console, takes the
+/// connection over, so that a long-lived client does not keep what only a login needs.
+/// </summary>
+internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
+{
+    private readonly LoopContext _context;
+    private readonly Connection _connection;
+    private readonly long _id;
+    private LoginState _state;
+    private bool _sslAsked;
+    private bool _gssAsked;
+    private StartupPacket? _startup;
+    private ClientAuthentication? _authentication;
+    private PoolUser? _user;
+    private Pool? _pool;
+
+    public LoginSession(LoopContext context, Connection connection, long id)
+    {
+        _context = context;
+        _connection = connection;
+        _id = id;
+        StartedAt = context.Loop.Now;
+        (Address, Port) = Describe(connection.RemoteEndPoint);
+        context.Logins.Add(this);
+    }
+
+    public int ListIndex { get; set; } = -1;
+
+    public long StartedAt { get; }
+
+    public string Address { get; }
+
+    public int Port { get; }
+
+    public override EventLoop WaiterLoop => _context.Loop;
+
+    public override bool WaitsForWelcome => true;
+
+    private EngineCore Engine => _context.Engine;
+
+    private string LogName => $"{_startup?.Database ?? "(nodb)"}/{_startup?.User ?? "(nouser)"}@{Address}:{Port}";
+
+    /// <summary>How SHOW names an address: IP and port, or <c>unix</c> and 0.</summary>
+    public static (string Address, int Port) Describe(EndPoint? endPoint) => endPoint switch
+    {
+        IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped => (mapped.Address.MapToIPv4().ToString(), mapped.Port),
+        IPEndPoint ip => (ip.Address.ToString(), ip.Port),
+        _ => ("unix", 0),
+    };
+
+    public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
+
+    public void OnMoved(Connection connection) => throw new InvalidOperationException("clients stay on their loop");
+
+    public void OnDrained(Connection connection)
+    {
+    }
+
+    public ReadAnswer OnReadable(Connection connection, Readiness readiness) =>
+        _state is LoginState.Startup or LoginState.Authenticating ? ReadAnswer.Read
+        : readiness == Readiness.Bytes ? ReadAnswer.Pause
+        : ReadAnswer.Close;
+
+    public void OnClosed(Connection connection, Exception? error) => End("client unexpected eof");
+
+    public int OnReceived(Connection connection, Span<byte> data)
+    {
+        var pos = 0;
+        while (true)
+        {
+            var used = _state switch
+            {
+                LoginState.Startup => ReceiveStartup(data[pos..]),
+                LoginState.Authenticating => ReceivePassword(data[pos..]),
+                _ => 0,
+            };
+            if (used == 0) return pos;
+            pos += used;
+        }
+    }
+
+    /// <summary>client_login_timeout, and query_wait_timeout while no server can be had.</summary>
+    public void CheckTimeouts(PoolerSettings settings, long now)
+    {
+        if (IsOver(settings.ClientLoginTimeout, StartedAt, now)) Fail(PgError.Fatal(SqlState.ProtocolViolation, "client_login_timeout"));
+        else if (_state == LoginState.WaitingForWelcome && IsOver(settings.QueryWaitTimeout, WaitingSince, now))
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+
+        static bool IsOver(TimeSpan limit, long since, long at) =>
+            limit > TimeSpan.Zero && at - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
+    }
+
+    /// <summary>Turns the client away.</summary>
+    public void Fail(PgError error)
+    {
+        if (_state == LoginState.Ended) return;
+        if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(_id, LogName, error.Message);
+        Write(w => error.WriteTo(w));
+        End(error.Message);
+        _connection.CloseAfterSend();
+    }
+
+    protected internal override void OnGranted(PooledServer server) => throw new InvalidOperationException("waits for the welcome only");
+
+    protected internal override void OnWelcome() => Post(static login =>
+    {
+        login.Complete();
+    });
+
+    protected internal override void OnRefused(PgError error) => _context.Loop.Post(static state =>
+    {
+        var (login, reason) = ((LoginSession, PgError))state!;
+        login.Fail(reason);
+    }, (this, error));
+
+    private void Post(Action<LoginSession> action) => _context.Loop.Post(static state =>
+    {
+        var (login, what) = ((LoginSession, Action<LoginSession>))state!;
+        if (login._state != LoginState.Ended) what(login);
+    }, (this, action));
+
+    private int ReceiveStartup(ReadOnlySpan<byte> data)
+    {
+        if (data.Length < 4) return 0;
+        var length = BinaryPrimitives.ReadInt32BigEndian(data);
+        if (StartupPacket.CheckLength(length) is { } wrong)
+        {
+            Fail(wrong);
+            return 0;
+        }
+        if (data.Length < length) return 0;
+        var packet = StartupPacket.Parse(data[4..length]);
+        switch (packet.Kind)
+        {
+            case StartupKind.Invalid:
+                Fail(packet.Error!);
+                return 0;
+            case StartupKind.SslRequest when !_sslAsked:
+                _sslAsked = true;
+                _connection.Send("N"u8);
+                return length;
+            case StartupKind.GssEncryptionRequest when !_gssAsked:
+                _gssAsked = true;
+                _connection.Send("N"u8);
+                return length;
+            case StartupKind.CancelRequest:
+                End("cancel request");
+                Engine.ForwardCancel(_context, _connection, packet.CancelProcessId, packet.CancelKey);
+                return length;
+            case StartupKind.Startup:
+                _startup = packet;
+                Begin(packet);
+                return length;
+            default:
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, "encryption was already refused"));
+                return 0;
+        }
+    }
+
+    private void Begin(StartupPacket startup)
+    {
+        var settings = Engine.Settings;
+        if (settings.LogConnections) Engine.Log.LoginAttempt(_id, LogName, startup.Database, startup.User);
+        if (Engine.RefusesLogins is { } refusal)
+        {
+            Fail(refusal);
+            return;
+        }
+        var isConsole = startup.Database == EngineCore.ConsoleDatabase;
+        if (Engine.ClientCount > settings.MaxClientConn && !(isConsole && Engine.IsAdmin(startup.User)))
+        {
+            Fail(PgError.Fatal(SqlState.TooManyConnections, "no more connections allowed (max_client_conn)",
+                hint: $"max_client_conn is {settings.MaxClientConn}."));
+            return;
+        }
+        if (startup.Replication != ReplicationMode.None)
+        {
+            Fail(PgError.Fatal(SqlState.FeatureNotSupported, "replication connections are not supported by this version of the pooler",
+                hint: "Connect to PostgreSQL directly for replication."));
+            return;
+        }
+        if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
+        _user = Engine.Directory.FindUser(startup.User);
+        _authentication = ClientAuthentication.Create(
+            settings.AuthType, startup.User, _user is not null, _user?.Secret, settings.ScramIterations);
+        _state = LoginState.Authenticating;
+        Step(_authentication.Start);
+    }
+
+    private int ReceivePassword(ReadOnlySpan<byte> data)
+    {
+        if (data.Length < MessageHeader.Size) return 0;
+        var length = MessageHeader.Length(data);
+        if (data[0] != Frontend.Password || length < 4 || length > ClientAuthentication.MaxMessageLength + 4)
+        {
+            // A second startup packet in the middle of an exchange ends here too: its first byte is a zero.
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "expected a password response"));
+            return 0;
+        }
+        if (data.Length < length + 1) return 0;
+        var writer = _context.ToClient;
+        writer.Clear();
+        After(_authentication!.Receive(data.Slice(MessageHeader.Size, length - 4), writer), writer);
+        return length + 1;
+    }
+
+    private void Step(Func<MessageWriter, AuthStep> step)
+    {
+        var writer = _context.ToClient;
+        writer.Clear();
+        After(step(writer), writer);
+    }
+
+    private void After(AuthStep step, MessageWriter writer)
+    {
+        if (writer.Length > 0) _connection.Send(writer.Written);
+        writer.Clear();
+        switch (step)
+        {
+            case AuthStep.Continue:
+                _state = LoginState.Authenticating;
+                break;
+            case AuthStep.Working:
+                _state = LoginState.Computing;
+                _connection.PauseReading();
+                _authentication!.Work!.ContinueWith(static (_, state) => ((LoginSession)state!).Post(static login =>
+                {
+                    login._connection.ResumeReading();
+                    login.Step(login._authentication!.Resume);
+                }), this, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                break;
+            case AuthStep.Failed:
+                Engine.Log.LoginFailed(_id, LogName, _authentication!.FailureReason ?? "authentication failed");
+                Fail(_authentication!.Error!);
+                break;
+            case AuthStep.Succeeded:
+                OnAuthenticated();
+                break;
+        }
+    }
+
+    private void OnAuthenticated()
+    {
+        var startup = _startup!;
+        if (startup.Database == EngineCore.ConsoleDatabase)
+        {
+            OpenConsole();
+            return;
+        }
+        if (FindUnsupported(startup) is { } parameter)
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, $"unsupported startup parameter: {parameter}",
+                hint: "List it in ignore_startup_parameters to have it ignored."));
+            return;
+        }
+        var database = Engine.Directory.FindDatabase(startup.Database);
+        if (database is null || database.Removed)
+        {
+            Fail(PgError.Fatal(SqlState.InvalidCatalogName, $"no such database: {startup.Database}",
+                hint: "The pooler knows the databases of SHOW DATABASES; a * entry would accept any name."));
+            return;
+        }
+        if (database.Disabled)
+        {
+            Fail(PgError.Fatal(SqlState.CannotConnectNow, $"database \"{database.Name}\" is disabled",
+                hint: "An administrator can allow logins again with ENABLE."));
+            return;
+        }
+        _user ??= Engine.Directory.AddUser(startup.User);
+        _pool = Engine.Directory.GetPool(database, _user);
+        if (_authentication!.ScramKeys is { } keys) _user.LearnKeys(keys);
+        if (_pool.Welcome is not null)
+        {
+            Complete();
+            return;
+        }
+        _state = LoginState.WaitingForWelcome;
+        _connection.PauseReading();
+        _pool.TakeOrEnqueue(this, out var refusal);
+        if (refusal is not null) Fail(refusal);
+        // Between the look at the welcome and the queue a first server may have logged in: its welcome went to those
+        // that were queued then.
+        else if (_pool.Welcome is not null) OnWelcome();
+    }
+
+    private void Complete()
+    {
+        if (_state == LoginState.Ended) return;
+        var pool = _pool!;
+        pool.Abandon(this);
+        var limit = Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings);
+        if (limit is not null)
+        {
+            Fail(PgError.Fatal(SqlState.TooManyConnections, limit == BudgetLimit.Database
+                ? "client connections exceeded (max_db_client_connections)"
+                : "client connections exceeded (max_user_client_connections)"));
+            return;
+        }
+        var welcome = pool.Welcome!;
+        var parameters = welcome.Tracked;
+        var startup = _startup!;
+        foreach (var (name, value) in startup.OptionSettings.Concat(startup.Parameters))
+            if (!Engine.IsIgnoredAtStartup(name)) parameters = parameters.With(name, value);
+        if (Engine.Settings.ApplicationNameAddHost)
+            parameters = parameters.With("application_name", $"{parameters["application_name"] ?? "app"} - {Address}:{Port}");
+
+        var secret = RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue);
+        var identity = new ClientIdentity(
+            _id, pool, _user!, (int)(_id & int.MaxValue), secret, Engine.TimeProvider.GetUtcNow(), Address, Port);
+        Write(writer =>
+        {
+            writer.AuthenticationOk();
+            foreach (var (name, value) in welcome.Parameters) writer.ParameterStatus(name, parameters[name] ?? value);
+            Span<byte> key = stackalloc byte[4];
+            BinaryPrimitives.WriteInt32BigEndian(key, secret);
+            writer.BackendKeyData(identity.CancelPid, key);
+            writer.ReadyForQuery(TransactionStatus.Idle);
+        });
+        HandOver();
+        var client = new ClientSession(_context, _connection, identity, parameters);
+        _connection.Handler = client;
+        pool.StatisticsOf(_context.Loop).Logins++;
+        _connection.ResumeReading();
+    }
+
+    private void OpenConsole()
+    {
+        if (Engine.CreateConsole(_context, _connection, _id, _startup!.User, Address, Port, out var refusal) is not { } console)
+        {
+            Fail(refusal!);
+            return;
+        }
+        HandOver();
+        _connection.Handler = console;
+    }
+
+    private string? FindUnsupported(StartupPacket startup)
+    {
+        foreach (var (name, _) in startup.Parameters.Concat(startup.OptionSettings))
+            if (!Engine.IsIgnoredAtStartup(name) && !SessionParameters.IsPlainName(name)) return name;
+        return null;
+    }
+
+    private void Write(Action<MessageWriter> write)
+    {
+        var writer = _context.ToClient;
+        writer.Clear();
+        write(writer);
+        _connection.Send(writer.Written);
+        writer.Clear();
+    }
+
+    private void HandOver()
+    {
+        _state = LoginState.Ended;
+        _context.Logins.Remove(this);
+    }
+
+    private void End(string reason)
+    {
+        if (_state == LoginState.Ended) return;
+        if (_state == LoginState.WaitingForWelcome) _pool!.Abandon(this);
+        HandOver();
+        if (Engine.Settings.LogDisconnections && _startup is not null)
+            Engine.Log.ClientClosing(_id, LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);
+    }
+}

@@ -1,0 +1,107 @@
+using Pooler.Engine.Pools;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>What was sent to a server and is still to be answered, as far as the pool must tell answers apart.</summary>
+internal enum RequestKind : byte
+{
+    /// <summary>A client's simple query or function call; ends with ReadyForQuery.</summary>
+    Query,
+
+    /// <summary>A client's DISCARD ALL or DEALLOCATE ALL, recognised when it was sent.</summary>
+    ForgetStatements,
+
+    /// <summary>Our own query before a client's (parameters): all its answers are dropped.</summary>
+    OwnQuery,
+
+    /// <summary>A client's Sync; ends with ReadyForQuery.</summary>
+    Sync,
+
+    /// <summary>A client's Parse, sent on: ParseComplete goes to the client.</summary>
+    Parse,
+
+    /// <summary>A Parse of ours, because this server did not have the statement yet: ParseComplete is dropped.</summary>
+    OwnParse,
+
+    /// <summary>A client's Close, sent on: CloseComplete goes to the client.</summary>
+    Close,
+
+    /// <summary>
+    /// A client's Parse of a statement that the server has: sent as Close of a name nobody uses, so that the answer comes
+    /// in the server's own order; CloseComplete goes to the client as ParseComplete.
+    /// </summary>
+    ParseAlreadyDone,
+
+    /// <summary>A Close of ours, to make room: CloseComplete is dropped.</summary>
+    OwnClose,
+}
+
+/// <summary>One entry of the <see cref="OutstandingQueue"/>.</summary>
+/// <param name="Kind">What was sent.</param>
+/// <param name="Statement">The statement concerned, if any.</param>
+/// <param name="ClientName">The client's name for it, when the client's own list depends on the outcome.</param>
+internal readonly record struct Request(RequestKind Kind, PreparedStatement? Statement = null, byte[]? ClientName = null)
+{
+    /// <summary>Whether ReadyForQuery ends it.</summary>
+    public bool EndsWithReady => Kind <= RequestKind.Sync;
+}
+
+/// <summary>
+/// The requests a server has still to answer, in order. A ring that grows to the longest pipeline seen and is kept: only
+/// servers have one, so there are few.
+/// </summary>
+internal sealed class OutstandingQueue
+{
+    private Request[] _ring = new Request[8];
+    private int _head;
+
+    public int Count { get; private set; }
+
+    public void Enqueue(in Request request)
+    {
+        if (Count == _ring.Length) Grow();
+        _ring[(_head + Count++) & (_ring.Length - 1)] = request;
+    }
+
+    public ref readonly Request Peek() => ref _ring[_head];
+
+    public Request Dequeue()
+    {
+        var request = _ring[_head];
+        _ring[_head] = default;
+        _head = (_head + 1) & (_ring.Length - 1);
+        Count--;
+        return request;
+    }
+
+    /// <summary>
+    /// The server has begun to take COPY data: it will ignore every Sync that was sent before the data's end, so they are
+    /// not answered. Those of simple queries stay (PostgreSQL documentation, "COPY Operations").
+    /// </summary>
+    public void DropSyncsIgnoredByCopy()
+    {
+        var kept = 0;
+        for (var i = 0; i < Count; i++)
+        {
+            var request = _ring[(_head + i) & (_ring.Length - 1)];
+            if (request.Kind == RequestKind.Sync) continue;
+            _ring[(_head + kept++) & (_ring.Length - 1)] = request;
+        }
+        for (var i = kept; i < Count; i++) _ring[(_head + i) & (_ring.Length - 1)] = default;
+        Count = kept;
+    }
+
+    public void Clear()
+    {
+        Array.Clear(_ring);
+        _head = Count = 0;
+    }
+
+    private void Grow()
+    {
+        var larger = new Request[_ring.Length * 2];
+        for (var i = 0; i < Count; i++) larger[i] = _ring[(_head + i) & (_ring.Length - 1)];
+        _ring = larger;
+        _head = 0;
+    }
+}

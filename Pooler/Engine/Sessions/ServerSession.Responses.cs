@@ -1,0 +1,236 @@
+using System.Text;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>What a server answers, on its way to the client.</summary>
+internal sealed partial class ServerSession
+{
+    /// <summary>CommandComplete tags that matter are shorter than this; longer ones need no look.</summary>
+    private const int LongestTagOfInterest = 32;
+
+    /// <summary>Bytes of the message in transit that have not arrived yet.</summary>
+    private long _passing;
+
+    private bool _dropping;
+
+    /// <summary>The client has been forwarded a FATAL error: the server's own last words.</summary>
+    private bool _toldFatal;
+
+    /// <summary>Tracked parameters that this server reports by itself.</summary>
+    private SessionParameters _reported = SessionParameters.Empty;
+
+    private int ForwardResponses(Span<byte> data)
+    {
+        var client = _client!;
+        var writer = Context.ToClient;
+        writer.Clear();
+        var pos = 0;
+        var run = 0;
+        if (_passing > 0)
+        {
+            pos = (int)Math.Min(_passing, data.Length);
+            _passing -= pos;
+            if (_dropping) run = pos;
+        }
+
+        while (data.Length - pos >= MessageHeader.Size)
+        {
+            var type = data[pos];
+            var length = MessageHeader.Length(data[pos..]);
+            if (length < 4)
+            {
+                FailProtocol("invalid message length");
+                return data.Length;
+            }
+            var total = (long)length + 1;
+            var available = (int)Math.Min(total, data.Length - pos);
+            var whole = available == total;
+            var drop = false;
+            // Rows and COPY data are most of all bytes and need no look; our own queries may have rows as well.
+            if (type is not (Backend.DataRow or Backend.CopyData) || Swallowing)
+            {
+                if (!whole && NeedsWhole(type, total)) break;
+                drop = Inspect(client, type, data.Slice(pos, available), whole);
+                if (_finished || _client != client) return data.Length;
+            }
+            if (drop)
+            {
+                if (pos > run) writer.Bytes(data[run..pos]);
+                run = pos + available;
+            }
+            pos += available;
+            _passing = total - available;
+            _dropping = drop;
+        }
+
+        if (pos == 0 && data.Length == 0) return 0;
+        Send(client, writer, data[run..pos]);
+        writer.Clear();
+        // Only when all is consumed: after the release the connection may already belong to another loop.
+        if (pos == data.Length && _passing == 0) client.ReleaseServerIfDone();
+        return pos;
+    }
+
+    /// <summary>Whether a query of ours is being answered, of which the client must not see anything.</summary>
+    private bool Swallowing => Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.OwnQuery;
+
+    private void Send(ClientSession client, Protocol.MessageWriter writer, ReadOnlySpan<byte> rest)
+    {
+        bool taken;
+        int sent;
+        if (writer.Length > 0)
+        {
+            writer.Bytes(rest);
+            sent = writer.Length;
+            taken = client.Connection.Send(writer.Written);
+        }
+        else if (rest.Length > 0)
+        {
+            sent = rest.Length;
+            taken = client.Connection.Send(rest);
+        }
+        else
+        {
+            return;
+        }
+        Pool.StatisticsOf(Loop).BytesSent += sent;
+        if (!taken) Connection!.PauseReading();
+    }
+
+    private bool NeedsWhole(byte type, long total) => type switch
+    {
+        Backend.ReadyForQuery or Backend.ParameterStatus => true,
+        Backend.CommandComplete => total <= MessageHeader.Size + LongestTagOfInterest,
+        Backend.ErrorResponse => total <= LongestLoginMessage,
+        _ => false,
+    };
+
+    /// <summary>Keeps the books on one answer. Returns whether it is kept from the client.</summary>
+    private bool Inspect(ClientSession client, byte type, Span<byte> message, bool whole)
+    {
+        switch (type)
+        {
+            case Backend.ReadyForQuery:
+                return OnReadyForQuery(client, message);
+            case Backend.ParameterStatus:
+                return OnParameterStatus(client, message);
+            case Backend.ErrorResponse:
+                return OnError(client, message, whole);
+            case Backend.ParseComplete when Outstanding.Count > 0 && Outstanding.Peek().Kind is RequestKind.Parse or RequestKind.OwnParse:
+                return Outstanding.Dequeue().Kind == RequestKind.OwnParse;
+            case Backend.CloseComplete when Outstanding.Count > 0:
+                return OnCloseComplete(client, message);
+            case Backend.CommandComplete when whole && message.Length <= MessageHeader.Size + LongestTagOfInterest:
+                OnCommandComplete(client, message[MessageHeader.Size..]);
+                return Swallowing;
+            case Backend.CopyInResponse or Backend.CopyBothResponse:
+                client.OnCopyIn();
+                return false;
+            case Backend.NoticeResponse or Backend.NotificationResponse:
+                return false;
+            default:
+                return Swallowing;
+        }
+    }
+
+    private bool OnReadyForQuery(ClientSession client, ReadOnlySpan<byte> message)
+    {
+        TransactionStatus = message[MessageHeader.Size];
+        var own = false;
+        while (Outstanding.Count > 0)
+        {
+            var request = Outstanding.Dequeue();
+            if (request.EndsWithReady)
+            {
+                own = request.Kind == RequestKind.OwnQuery;
+                break;
+            }
+            // Sent, but passed over because of an error before it, or it was the error.
+            switch (request.Kind)
+            {
+                case RequestKind.Parse or RequestKind.OwnParse when request.Statement is { } statement:
+                    Statements.Remove(statement);
+                    break;
+                case RequestKind.OwnClose:
+                    Statements.Add(request.Statement!);
+                    break;
+            }
+            client.OnRequestSkipped(request);
+        }
+        if (!own)
+        {
+            client.OnReady(TransactionStatus, Outstanding.Count > 0);
+            return false;
+        }
+
+        // The parameters are set. For those that the server reports, it has told how it writes them; the others are
+        // now what the client wanted.
+        var now = Parameters;
+        foreach (var (name, _) in Parameters.Values)
+            if (_reported[name] is null && client.Parameters[name] is null) now = now.With(name, null);
+        foreach (var (name, value) in client.Parameters.Values)
+            if (_reported[name] is null) now = now.With(name, value);
+        Parameters = now;
+        client.Parameters = now;
+        return true;
+    }
+
+    private bool OnParameterStatus(ClientSession client, ReadOnlySpan<byte> message)
+    {
+        var reader = new MessageReader(message[MessageHeader.Size..]);
+        if (!reader.TryReadCString(out var nameBytes) || !reader.TryReadCString(out var valueBytes)) return false;
+        var name = Encoding.UTF8.GetString(nameBytes);
+        if (!_engine.IsTracked(name)) return false;
+        var value = Encoding.UTF8.GetString(valueBytes);
+        Parameters = Parameters.With(name, value);
+        if (Swallowing && client.Parameters[name] == value) return true;
+        client.Parameters = client.Parameters.With(name, value);
+        return false;
+    }
+
+    private bool OnError(ClientSession client, ReadOnlySpan<byte> message, bool whole)
+    {
+        if (!whole) return false;
+        var error = ErrorFields.Read(message[MessageHeader.Size..]);
+        if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
+        client.OnCopyEnded();
+        if (!Swallowing || _toldFatal) return false;
+        // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
+        // connections end here.
+        client.FailWithServer(error with
+        {
+            Severity = "FATAL",
+            Hint = error.Hint ?? "The pooler was restoring this session's parameters on another server connection.",
+        });
+        return true;
+    }
+
+    private bool OnCloseComplete(ClientSession client, Span<byte> message)
+    {
+        var kind = Outstanding.Peek().Kind;
+        if (kind is not (RequestKind.Close or RequestKind.OwnClose or RequestKind.ParseAlreadyDone)) return false;
+        var request = Outstanding.Dequeue();
+        if (kind == RequestKind.ParseAlreadyDone) message[0] = Backend.ParseComplete;
+        else if (kind == RequestKind.Close) client.OnStatementClosed(request);
+        return kind == RequestKind.OwnClose;
+    }
+
+    /// <summary>Recognises what takes prepared statements away, unless it was recognised when it was sent.</summary>
+    private void OnCommandComplete(ClientSession client, ReadOnlySpan<byte> tag)
+    {
+        if (!tag.SequenceEqual("DISCARD ALL\0"u8) && !tag.SequenceEqual("DEALLOCATE ALL\0"u8)) return;
+        if (Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.ForgetStatements) return;
+        Statements.Clear();
+        client.ForgetAllStatements();
+    }
+
+    private void FailProtocol(string what)
+    {
+        var client = _client;
+        _client = null;
+        Close(what);
+        client?.OnServerLost(PgError.Fatal(SqlState.ProtocolViolation, $"server sent an {what}"));
+    }
+}

@@ -1,0 +1,214 @@
+using System.Net;
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>
+/// A connection to a PostgreSQL backend: forwards its answers to the client it is linked to, and knows when the client
+/// is done with it. Its states are <see cref="ServerState"/>.
+/// </summary>
+/// <remarks>
+/// The file's parts: this one holds the life cycle, ServerSession.Login.cs how it gets ready, ServerSession.Responses.cs
+/// what it answers to clients, ServerSession.Housekeeping.cs the queries the pool runs on it by itself.
+/// </remarks>
+internal sealed partial class ServerSession : PooledServer, IConnectionHandler
+{
+    private readonly EngineCore _engine;
+    private ClientSession? _client;
+    private bool _openingDone;
+    private int _cancelsUnderWay;
+
+    public ServerSession(EngineCore engine, Pool pool, long openedAt, long id) : base(pool, openedAt)
+    {
+        _engine = engine;
+        Id = id;
+        ConnectedAt = engine.TimeProvider.GetUtcNow();
+    }
+
+    /// <summary>Unique in this process, from 1; in logs and SHOW SERVERS.</summary>
+    public long Id { get; }
+
+    /// <summary>Wall clock of its opening.</summary>
+    public DateTimeOffset ConnectedAt { get; }
+
+    /// <summary>The client it is linked to. Other threads may read it for display only.</summary>
+    public ClientSession? Client => _client;
+
+    /// <summary>Where it connects to, once the name has been resolved.</summary>
+    public EndPoint? Target { get; private set; }
+
+    /// <summary>Process id of the backend; 0 until it has logged in.</summary>
+    public int BackendPid { get; private set; }
+
+    /// <summary>With <see cref="BackendPid"/> what a cancel request needs.</summary>
+    public byte[] BackendKey { get; private set; } = [];
+
+    /// <summary>As of the last ReadyForQuery.</summary>
+    public byte TransactionStatus { get; private set; } = Protocol.TransactionStatus.Idle;
+
+    /// <summary>Tracked parameters as they are on this server.</summary>
+    public SessionParameters Parameters { get; private set; } = SessionParameters.Empty;
+
+    /// <summary>What is still to be answered.</summary>
+    public OutstandingQueue Outstanding { get; } = new();
+
+    /// <summary>What it has prepared for clients.</summary>
+    public ServerStatements Statements { get; } = new();
+
+    /// <summary>When it was last given to a client, in loop microseconds.</summary>
+    public long LinkedAt { get; private set; }
+
+    /// <summary>How log lines name it: database/user@host:port.</summary>
+    public string LogName => $"{Pool.Database.Name}/{Pool.User.Name}@{Target}";
+
+    private EventLoop Loop => Connection!.Loop;
+
+    private LoopContext Context => _engine.ContextOf(Loop);
+
+    public ReadAnswer OnReadable(Connection connection, Readiness readiness)
+    {
+        switch (State)
+        {
+            // Only its own loop changes these, and the loop drops the answer if it has lost the connection meanwhile.
+            case ServerState.Active or ServerState.Login or ServerState.Testing or ServerState.BeingCanceled
+                or ServerState.Claimed:
+                return ReadAnswer.Read;
+            case ServerState.Idle:
+                return _engine.CurrentLoopOwns(connection) && Pool.Claim(this, connection.Loop)
+                    ? ReadAnswer.Read
+                    : ReadAnswer.NotMine;
+            default:
+                return ReadAnswer.NotMine;
+        }
+    }
+
+    public int OnReceived(Connection connection, Span<byte> data)
+    {
+        switch (State)
+        {
+            case ServerState.Active:
+                return ForwardResponses(data);
+            case ServerState.Login:
+                return ReceiveLogin(data);
+            case ServerState.Testing or ServerState.BeingCanceled or ServerState.Claimed:
+                return ReceiveUnlinked(data);
+            default:
+                return data.Length;
+        }
+    }
+
+    public void OnDrained(Connection connection)
+    {
+        if (_client is { } client) client.Connection.ResumeReading();
+    }
+
+    public void OnMoved(Connection connection) => Pool.CompleteGrant(this);
+
+    public void OnClosed(Connection connection, Exception? error)
+    {
+        if (State == ServerState.Login)
+        {
+            FailLogin(PgError.Fatal(SqlState.ConnectionFailure,
+                error is null
+                    ? $"server {Target} closed the connection during login"
+                    : $"could not connect to server {Target}: {error.Message}",
+                hint: "Is PostgreSQL running there, and does it accept TCP/IP connections from this host?"));
+            return;
+        }
+        var client = _client;
+        _client = null;
+        Finish(error is null ? "server conn crashed?" : $"server connection lost: {error.Message}", failure: null);
+        client?.OnServerLost(_toldFatal ? null : PgError.Fatal(
+            SqlState.ConnectionFailure, "server closed the connection unexpectedly",
+            hint: "The statement or transaction in progress was not confirmed. Reconnect and try again."));
+    }
+
+    /// <summary>Begins to work for a client, on the loop of both.</summary>
+    public void LinkTo(ClientSession client)
+    {
+        _client = client;
+        _toldFatal = false;
+        LinkedAt = Loop.Now;
+        if (!ReferenceEquals(Parameters, client.Parameters)) client.PrepareSetup(Parameters.ChangesTo(client.Parameters));
+    }
+
+    /// <summary>The client has let go; what becomes of the server is the caller's next call.</summary>
+    public void Unlink() => _client = null;
+
+    /// <summary>
+    /// Back to the pool, after whatever must run first to make it clean. Nothing may be in flight.
+    /// </summary>
+    /// <param name="endOfSession">The client is leaving, rather than ending a transaction.</param>
+    public void ReleaseToPool(bool endOfSession)
+    {
+        // It may have been stopped because the client did not take its bytes; a paused connection cannot change loops.
+        Connection!.ResumeReading();
+        if (_cancelsUnderWay > 0)
+        {
+            // A cancel request that arrives late would hit the next client's query.
+            State = ServerState.BeingCanceled;
+            _endOfSession = endOfSession;
+            return;
+        }
+        var settings = _engine.Settings;
+        var inTransaction = TransactionStatus != Protocol.TransactionStatus.Idle;
+        var resets = settings.ServerResetQuery.Length > 0
+            && (settings.ServerResetQueryAlways || (Pool.Mode == PoolMode.Session && endOfSession));
+        if (inTransaction) RunOwnQuery("ROLLBACK", thenReset: resets);
+        else if (resets) RunOwnQuery(settings.ServerResetQuery, thenReset: false);
+        else GiveBack();
+    }
+
+    /// <summary>A cancel request for it has been sent off; until <see cref="OnCancelEnded"/> it meets no other client.</summary>
+    public void OnCancelBegun() => _cancelsUnderWay++;
+
+    /// <summary>The backend's postmaster has taken the cancel request, or it failed.</summary>
+    public void OnCancelEnded()
+    {
+        _cancelsUnderWay--;
+        if (_cancelsUnderWay == 0 && State == ServerState.BeingCanceled) ReleaseToPool(_endOfSession);
+    }
+
+    private bool _endOfSession;
+
+    /// <summary>Closes it now. On its loop's thread, unlinked.</summary>
+    public void Close(string reason)
+    {
+        if (Connection is { IsClosed: false } connection)
+        {
+            if (_openingDone && Outstanding.Count == 0)
+            {
+                // So that the backend does not log a lost connection.
+                ReadOnlySpan<byte> terminate = [Frontend.Terminate, 0, 0, 0, 4];
+                connection.Send(terminate);
+            }
+            connection.Close();
+        }
+        Finish(reason, failure: null);
+    }
+
+    protected internal override void CloseFromPool(string reason) => _engine.RunOn(Loop, static state =>
+    {
+        var (server, why) = ((ServerSession, string))state!;
+        server.Close(why);
+    }, (this, reason));
+
+    private void GiveBack()
+    {
+        if (Pool.Release(this) is { } reason) Close(reason);
+    }
+
+    private void Finish(string reason, PgError? failure)
+    {
+        if (_finished) return;
+        _finished = true;
+        _loginTimer?.Cancel();
+        _engine.OnServerEnded(this, reason);
+        Pool.OnClosed(this, wasOpening: !_openingDone, failure);
+    }
+
+    private bool _finished;
+}
