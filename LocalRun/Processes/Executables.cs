@@ -21,9 +21,16 @@ public static class Executables
     /// <summary>True for a file that may be executed.</summary>
     public static bool IsExecutable(string path)
     {
-        if (!File.Exists(path))
+        try
+        {
+            return File.Exists(path)
+                && (OperatingSystem.IsWindows()
+                    || (File.GetUnixFileMode(path) & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A symbolic link that leads nowhere "exists".
             return false;
-        return OperatingSystem.IsWindows()
-            || (File.GetUnixFileMode(path) & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0;
+        }
     }
 }
