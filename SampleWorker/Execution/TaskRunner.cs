@@ -145,7 +145,9 @@ internal sealed partial class TaskRunner(
     {
         if (await ReportAsync(report, end))
         {
-            LogEnded(message.Name, message.Id, message.Queue, outcome);
+            // The others have been logged with their reason.
+            if (outcome is "succeeded" or "released")
+                LogEnded(message.Name, message.Id, message.Queue, outcome);
             return outcome;
         }
 

@@ -1,3 +1,4 @@
+using System.Net;
 using Npgsql;
 using SampleQueue;
 using ServiceDefaults.Configuration;
@@ -122,6 +123,9 @@ internal sealed partial class ScrapePrice(
         using var client = clients.CreateClient(HttpClientName);
         client.MaxResponseContentBufferSize = MaxPageBytes;
         using var response = await client.GetAsync(address, cancellationToken);
+        // RFC 9110 and 6585: the site is there and asks for another time (ours does so while it migrates its tables).
+        if (response.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests)
+            throw new TaskDeferredException($"The site of {address} asks to come later ({(int)response.StatusCode}).");
         response.EnsureSuccessStatusCode();
         return await response.Content.ReadAsStringAsync(cancellationToken);
     }

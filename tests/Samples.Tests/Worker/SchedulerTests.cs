@@ -22,6 +22,23 @@ public class SchedulerTests(PostgresFixture postgres)
     }
 
     [Fact]
+    public async Task The_schedule_brings_the_prices_of_the_web_services_own_pages_into_its_tables()
+    {
+        await using var stack = await WorkerStack.StartAsync(postgres, tables: false);
+        // The worker comes first: it has to wait for the tables that the web service makes.
+        var address = $"http://127.0.0.1:{LocalRun.Processes.Ports.Take()}";
+        stack.StartWorker($"services__web__http__0={address}", "Worker__Schedule__refresh_all_prices=1.00:00:00", "Worker__MaxAttempts=1");
+        await WorkerStack.UntilAsync(async () => (await stack.QueueAsync(TaskQueues.Default)).Delayed == 1);
+
+        await stack.StartWebAsync(address);
+
+        await WorkerStack.UntilAsync(async () => 0L.Equals(await stack.SqlAsync(
+            "SELECT count(*) FROM products p WHERE price IS NULL OR NOT EXISTS (SELECT FROM price_history h WHERE h.product_id = p.id AND h.price = p.price)")));
+        Assert.NotEqual(0L, await stack.SqlAsync("SELECT count(*) FROM products"));
+        Assert.Empty(await stack.Monitor.ReadDeadLettersAsync());
+    }
+
+    [Fact]
     public async Task Workers_that_ask_at_the_same_moment_fire_once()
     {
         await using var stack = await WorkerStack.StartAsync(postgres);

@@ -12,7 +12,7 @@ namespace Samples.Tests.Worker;
 internal sealed class WorkerStack : IAsyncDisposable
 {
     private readonly PostgresFixture _postgres;
-    private readonly List<ChildProcess> _workers = [];
+    private readonly List<ChildProcess> _processes = [];
     private int _names;
 
     private WorkerStack(PostgresFixture postgres, RedisServer server, ConnectionMultiplexer redis, string database, ProductSite site)
@@ -118,8 +118,27 @@ internal sealed class WorkerStack : IAsyncDisposable
                 }
             },
         });
-        _workers.Add(worker);
+        _processes.Add(worker);
         return (name, worker);
+    }
+
+    /// <summary>Starts the real web service on the same database and Redis and waits until it is ready.</summary>
+    public async Task StartWebAsync(string address)
+    {
+        _processes.Add(ChildProcess.Start(new ChildProcessOptions
+        {
+            Name = "web",
+            Command = ["dotnet", Repository.Program("SampleWeb", "SampleWeb")],
+            WorkingDirectory = Path.Combine(Repository.Root, "SampleWeb"),
+            Environment = new Dictionary<string, string?>
+            {
+                ["ConnectionStrings__shop"] = _postgres.Server.ConnectionString(Database),
+                ["ConnectionStrings__redis"] = Server.ConnectionString,
+                ["ASPNETCORE_URLS"] = address,
+            },
+        }));
+        using var client = new HttpClient();
+        await UntilAsync(async () => (await client.GetAsync(address + "/health")).IsSuccessStatusCode);
     }
 
     public async Task<WorkerStatus> WorkerAsync(string name) =>
@@ -154,10 +173,10 @@ internal sealed class WorkerStack : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var worker in _workers)
-            await worker.KillAsync();
-        foreach (var worker in _workers)
-            await worker.DisposeAsync();
+        foreach (var process in _processes)
+            await process.KillAsync();
+        foreach (var process in _processes)
+            await process.DisposeAsync();
         await Site.DisposeAsync();
         Redis.Close(allowCommandsToComplete: false);
         Redis.Dispose();

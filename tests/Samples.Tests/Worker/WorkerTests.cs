@@ -235,6 +235,20 @@ public class WorkerTests(PostgresFixture postgres)
     }
 
     [Fact]
+    public async Task A_site_that_asks_to_come_later_is_visited_later_without_using_up_attempts()
+    {
+        await using var stack = await WorkerStack.StartAsync(postgres);
+        stack.Site.Failure = 503;
+        stack.StartWorker("Worker__MaxAttempts=1");
+
+        var id = await stack.ScrapeAsync(1);
+        await WorkerStack.UntilAsync(() => stack.Site.Requests(1) >= 3);
+        stack.Site.Failure = null;
+
+        Assert.Equal(1, (await stack.UntilAsync(id, TaskState.Succeeded)).Attempt);
+    }
+
+    [Fact]
     public async Task A_unique_task_is_enqueued_once()
     {
         await using var stack = await WorkerStack.StartAsync(postgres);
