@@ -39,6 +39,9 @@ public abstract class Connection
     /// <summary>Whether bytes the handler did not consume are kept for the next delivery.</summary>
     public abstract bool HasKeptInput { get; }
 
+    /// <summary>Whether <see cref="EventLoop.Take"/> may move it: open, reading, nothing pending or kept, no end announced.</summary>
+    public abstract bool CanBeTaken { get; }
+
     /// <summary>
     /// Sends at once what the kernel takes, and keeps a copy of the rest. One call is one system call: gather first.
     /// </summary>
@@ -104,7 +107,8 @@ public interface IConnectionHandler
     ReadAnswer OnReadable(Connection connection, Readiness readiness);
 
     /// <summary>
-    /// Bytes were read. They may be changed in place, and are gone when this returns.
+    /// Bytes were read. They may be changed in place, and are gone when this returns. No bytes at all when the gate was
+    /// answered with <see cref="ReadAnswer.Read"/> for nothing: what was taken for it can be given back.
     /// </summary>
     /// <returns>
     /// How many bytes were consumed. The rest is kept and delivered again in front of the bytes that follow, or, when

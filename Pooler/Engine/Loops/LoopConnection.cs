@@ -93,6 +93,9 @@ internal abstract class LoopConnection : Connection
 
     public override bool HasKeptInput => !_input.IsEmpty;
 
+    public override bool CanBeTaken =>
+        (Flags & ~(State.Accepted | State.Moved)) == 0 && !HasPendingOutput && !HasKeptInput;
+
     internal LoopThread Owner => (LoopThread)Loop;
 
     /// <summary>Changes whenever events on their way become stale: on every move, and on closing.</summary>
@@ -234,7 +237,7 @@ internal abstract class LoopConnection : Connection
 
     internal void MoveTo(LoopThread loop, bool announce)
     {
-        if ((Flags & ~State.Accepted) != 0 || HasPendingOutput || HasKeptInput)
+        if (!CanBeTaken)
             throw new InvalidOperationException($"Only a quiet connection can be taken; this one is {Flags}.");
         var from = Owner;
         Loop = loop;
@@ -245,8 +248,8 @@ internal abstract class LoopConnection : Connection
             loop.CountAccepted(1);
         }
 
-        if (announce)
-            Flags |= State.Moved;
+        // An announcement that has not been made yet went to a loop that has lost the connection again.
+        Flags = (Flags & State.Accepted) | (announce ? State.Moved : 0);
         MoveSocket(from, loop);
     }
 
@@ -514,10 +517,16 @@ internal abstract class LoopConnection : Connection
 
         if (received <= 0)
         {
-            if (received < 0 && error == SocketError.WouldBlock && (Flags & State.SendFailed) == 0)
-                ArmReading();
-            else
+            if (received == 0 || error != SocketError.WouldBlock || (Flags & State.SendFailed) != 0)
+            {
                 Fail(received == 0 ? SendError() : SendError() ?? ReceiveError(error));
+                return false;
+            }
+
+            ArmReading();
+            // The event was about bytes that an earlier read took along.
+            if (_input.IsEmpty)
+                Handler.OnReceived(this, []);
             return false;
         }
 

@@ -404,6 +404,7 @@ public sealed class Pool
 
     private string? ReasonToClose(PooledServer server, long now)
     {
+        if (!server.Connection!.CanBeTaken) return "server connection is ending";
         if (server.CloseNeeded) return "database configuration changed";
         if (Database.Paused) return "database paused";
         var own = Database.Settings.ServerLifetime;
