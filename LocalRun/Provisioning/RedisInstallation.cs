@@ -24,7 +24,10 @@ internal sealed class RedisInstallation
     /// <summary>Garnet reads other settings, and has no streams (version 2.2.8 answers XADD with "ERR unknown command").</summary>
     public bool IsGarnet => Name == "Garnet";
 
-    /// <summary>Finds Redis on the machine, or installs it: Debian package when root, else Garnet as a .NET tool.</summary>
+    /// <summary>
+    /// Finds Redis on the machine, or installs it: the Debian package when root, the same unpacked into the cache when
+    /// not, else Garnet as a .NET tool.
+    /// </summary>
     public static async Task<RedisInstallation> LocateAsync(IProgress<string>? progress, CancellationToken cancellationToken)
     {
         if (Find() is { } found)
@@ -47,7 +50,20 @@ internal sealed class RedisInstallation
             catch (ProvisioningException e)
             {
                 aptFailure = e;
-                progress?.Report("apt-get could not install Redis; trying Garnet, a .NET tool.");
+                progress?.Report("apt-get could not install Redis.");
+            }
+        }
+
+        if (UnpackedDebianPackages.Available)
+        {
+            try
+            {
+                return await UnpackedAsync(progress, cancellationToken).ConfigureAwait(false);
+            }
+            catch (ProvisioningException e)
+            {
+                aptFailure ??= e;
+                progress?.Report("apt could not download Redis; trying Garnet, a .NET tool.");
             }
         }
 
@@ -69,6 +85,16 @@ internal sealed class RedisInstallation
         if (Executables.Find("redis-server", homebrew) is { } redis)
             return new RedisInstallation(redis, "Redis");
         return Executables.Find("valkey-server", homebrew) is { } valkey ? new RedisInstallation(valkey, "Valkey") : null;
+    }
+
+    private static async Task<RedisInstallation> UnpackedAsync(IProgress<string>? progress, CancellationToken cancellationToken)
+    {
+        var root = await UnpackedDebianPackages.GetAsync("redis-server", progress, cancellationToken).ConfigureAwait(false);
+        var environment = new Dictionary<string, string?> { ["LD_LIBRARY_PATH"] = UnpackedDebianPackages.LibraryPath(root) };
+        var program = Path.Combine(root, "usr", "bin", "redis-server");
+        var trial = new Command(program, "--version") { Environment = { ["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"] } };
+        await trial.RunCheckedAsync(cancellationToken).ConfigureAwait(false);
+        return new RedisInstallation(program, "Redis", environment);
     }
 
     private static async Task<RedisInstallation> GarnetAsync(IProgress<string>? progress, CancellationToken cancellationToken)

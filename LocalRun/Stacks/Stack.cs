@@ -230,7 +230,9 @@ internal sealed class Stack : IAsyncDisposable
         WritePrivate("pgpass", passwords.ToString());
         WritePrivate("secrets.env", string.Concat(_context.Resolver.Secrets.Select(secret => $"{secret.Key.Replace('-', '_').ToUpperInvariant()}='{secret.Value}'\n")));
 
-        var services = _services.Select(service => new ServiceState(service.Name, service.Kind, service.Process.Id, service.Addresses, service.Probes)).ToList();
+        // People know the manifest's order; _services has the one in which they happened to start.
+        var order = manifest.Resources.Select(resource => resource.Name).ToList();
+        var services = _services.OrderBy(service => order.IndexOf(service.Name)).Select(service => new ServiceState(service.Name, service.Kind, service.Process.Id, service.Addresses, service.Probes)).ToList();
         services.AddRange(_context.Databases().Select(database => new ServiceState(
             database.Name, $"database {database.Connection.Database}", null,
             [$"{database.Connection.Host}:{database.Connection.Port}"], [new PostgresProbe(database.Connection.ConnectionString)])));

@@ -6,7 +6,8 @@ namespace LocalRun.Terminal;
 /// <summary>What the person at the terminal sees: progress, tables, and the services' logs under their names.</summary>
 /// <param name="output">Where to write; lines are written whole.</param>
 /// <param name="colours">True to colour the names.</param>
-internal sealed class Screen(TextWriter output, bool colours) : IProgress<string>
+/// <param name="errors">Where errors go.</param>
+internal sealed class Screen(TextWriter output, bool colours, TextWriter? errors = null) : IProgress<string>
 {
     // Cyan, green, yellow, magenta, blue and their bright forms: readable on dark and on light.
     private static readonly int[] Palette = [36, 32, 33, 35, 34, 96, 92, 95];
@@ -20,7 +21,8 @@ internal sealed class Screen(TextWriter output, bool colours) : IProgress<string
     /// <summary>The console. Colours only on a terminal, and not when NO_COLOR is set (https://no-color.org).</summary>
     public static Screen OnConsole() => new(
         Console.Out,
-        !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")));
+        !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
+        Console.Error);
 
     /// <summary>Says what is being done.</summary>
     public void Report(string value) => Line(Painted(90, "· ") + value);
@@ -36,7 +38,14 @@ internal sealed class Screen(TextWriter output, bool colours) : IProgress<string
     }
 
     /// <summary>Writes an error, in red.</summary>
-    public void Error(string text) => Line(Painted(31, text));
+    public void Error(string text)
+    {
+        lock (_gate)
+        {
+            (errors ?? output).WriteLine(Painted(31, text));
+            (errors ?? output).Flush();
+        }
+    }
 
     /// <summary>A heading.</summary>
     public void Heading(string text) => Line(Painted(1, text));
