@@ -42,6 +42,9 @@ internal sealed partial class DatabaseMigrator(
     private static readonly TimeSpan FirstDelay = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(5);
 
+    // The framework's own default for keys it makes by itself.
+    private static readonly TimeSpan KeyLifetime = TimeSpan.FromDays(90);
+
     // Long enough for another instance that migrates a large database first.
     private static readonly TimeSpan CommandTimeout = TimeSpan.FromMinutes(5);
 
@@ -98,41 +101,41 @@ internal sealed partial class DatabaseMigrator(
 
     private async Task MigrateAsync(CancellationToken cancellationToken)
     {
-        await using var context = new ShopContext(Options(dataSource));
-        await using var transaction = await context.Database.BeginTransactionAsync(cancellationToken);
-        await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_xact_lock({MigrationLock})", cancellationToken);
+        await UnderLockAsync(
+            async context =>
+            {
+                // Before the first question about the history: a SELECT from a missing table would abort the transaction.
+                await context.GetService<IHistoryRepository>().CreateIfNotExistsAsync(cancellationToken);
+                var pending = (await context.Database.GetPendingMigrationsAsync(cancellationToken)).ToArray();
+                if (pending.Length == 0)
+                    return;
 
-        // Before the first question about the history: a SELECT from a missing table would abort the transaction.
-        await context.GetService<IHistoryRepository>().CreateIfNotExistsAsync(cancellationToken);
-        var pending = (await context.Database.GetPendingMigrationsAsync(cancellationToken)).ToArray();
-        if (pending.Length > 0)
-        {
-            var isNew = !(await context.Database.GetAppliedMigrationsAsync(cancellationToken)).Any();
-            await context.Database.MigrateAsync(cancellationToken);
-            if (isNew)
-                await SeedData.AddAsync(context, time.GetUtcNow(), cancellationToken);
-            await transaction.CommitAsync(cancellationToken);
-            LogMigrated(string.Join(", ", pending));
-        }
+                var isNew = !(await context.Database.GetAppliedMigrationsAsync(cancellationToken)).Any();
+                await context.Database.MigrateAsync(cancellationToken);
+                if (isNew)
+                    await SeedData.AddAsync(context, time.GetUtcNow(), cancellationToken);
+                LogMigrated(string.Join(", ", pending));
+            },
+            cancellationToken);
 
-        await EnsureSharedKeyAsync(cancellationToken);
+        // Left alone, every instance would make a key of its own on an empty database, and for a day refuse the forms
+        // that the others have served. The key is written through another connection, hence in a turn of its own.
+        await UnderLockAsync(
+            async context =>
+            {
+                if (!await context.SharedKeys.AnyAsync(cancellationToken))
+                    keys.CreateNewKey(time.GetUtcNow(), time.GetUtcNow() + KeyLifetime);
+            },
+            cancellationToken);
     }
 
-    /// <summary>
-    /// Makes the first key under the same lock. Left alone, every instance would make its own on an empty database, and
-    /// for a day refuse the forms that the others have served.
-    /// </summary>
-    private async Task EnsureSharedKeyAsync(CancellationToken cancellationToken)
+    /// <summary>Does something in one transaction, while no other instance does.</summary>
+    private async Task UnderLockAsync(Func<ShopContext, Task> action, CancellationToken cancellationToken)
     {
         await using var context = new ShopContext(Options(dataSource));
         await using var transaction = await context.Database.BeginTransactionAsync(cancellationToken);
         await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_xact_lock({MigrationLock})", cancellationToken);
-        if (!await context.SharedKeys.AnyAsync(cancellationToken))
-        {
-            var now = time.GetUtcNow();
-            keys.CreateNewKey(now, now + TimeSpan.FromDays(90));
-        }
-
+        await action(context);
         await transaction.CommitAsync(cancellationToken);
     }
 
