@@ -44,6 +44,7 @@ internal sealed class EngineCore : IPoolHost
         _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];
         Directory = new PoolDirectory(this);
         Administration = new Administration(this);
+        Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), timeProvider);
         Directory.Apply(configuration);
     }
 
@@ -62,6 +63,8 @@ internal sealed class EngineCore : IPoolHost
     public PoolDirectory Directory { get; }
 
     public Administration Administration { get; }
+
+    public PoolerTelemetry Telemetry { get; }
 
     public IReadOnlyList<LoopContext> Contexts => _contexts;
 
@@ -214,11 +217,15 @@ internal sealed class EngineCore : IPoolHost
 
     public void OnServerLoggedIn(ServerSession server)
     {
+        Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error: null);
         if (Settings.LogConnections) Log.ServerConnected(server.Id, server.LogName, server.Connection!.LocalEndPoint?.ToString() ?? "unix");
     }
 
-    public void OnServerLoginFailed(ServerSession server, PgError error) =>
+    public void OnServerLoginFailed(ServerSession server, PgError error)
+    {
+        Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error);
         Log.ServerLoginFailed(server.Id, server.LogName, error.Message);
+    }
 
     public void OnServerEnded(ServerSession server, string reason)
     {

@@ -172,6 +172,7 @@ public sealed class PoolerEngine : IAsyncDisposable
             await SayGoodbyeAsync().ConfigureAwait(false);
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
+            _core.Telemetry.Dispose();
             _completion.TrySetResult();
         }
         await _completion.Task.ConfigureAwait(false);

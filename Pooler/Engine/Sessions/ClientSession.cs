@@ -135,6 +135,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         var waited = _context.Loop.Now - WaitingSince;
         Statistics.WaitTime += waited;
+        _context.Engine.Telemetry.OnWaited(Pool, waited);
         WaitingSince = 0;
         _notifiedOfWait = false;
         Link((ServerSession)server);
@@ -261,6 +262,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         var limit = user.QueryWaitTimeout ?? Pool.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout;
         if (IsOver(limit, WaitingSince, now))
         {
+            _context.Engine.Telemetry.OnWaitTimedOut(Pool);
             Fail(PgError.Fatal("08P01", "query_wait_timeout",
                 detail: $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
                 hint: "The pool is too small for its load, or transactions hold servers for too long: see SHOW POOLS and SHOW SERVERS."));
