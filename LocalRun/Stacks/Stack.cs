@@ -16,7 +16,7 @@ internal sealed record StackOptions(string Manifest, bool Direct, bool Build);
 /// <summary>The services of a manifest, running as local processes.</summary>
 internal sealed class Stack : IAsyncDisposable
 {
-    private static readonly TimeSpan HealthDeadline = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan HealthDeadline = TimeSpan.FromMinutes(3);
 
     private readonly StackOptions _options;
     private readonly LaunchContext _context;

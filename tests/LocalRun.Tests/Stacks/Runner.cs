@@ -9,7 +9,7 @@ namespace LocalRun.Tests.Stacks;
 /// <summary>The LocalRun program in a process of its own.</summary>
 internal sealed class Runner : IAsyncDisposable
 {
-    private static readonly TimeSpan StartDeadline = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StartDeadline = TimeSpan.FromMinutes(4);
 
     private readonly ConcurrentQueue<string> _lines;
     private readonly ChildProcess _process;
