@@ -24,7 +24,8 @@ namespace SampleWeb.Hosting;
 /// <para>
 /// So everything, from the look at the history to the seed data, happens in one transaction that begins with
 /// <c>pg_advisory_xact_lock</c>: a transaction keeps its server connection to the end, and its end releases the lock
-/// whatever happens. DDL is transactional in PostgreSQL, so a process killed in between leaves nothing half done.
+/// whatever happens. DDL is transactional in PostgreSQL, so a process killed in between leaves nothing half done. And
+/// nothing in it asks for a second connection: the other instances, waiting for the lock, may hold all the pool has.
 /// </para>
 /// </remarks>
 internal sealed partial class DatabaseMigrator(
@@ -32,6 +33,7 @@ internal sealed partial class DatabaseMigrator(
     DatabaseSettings settings,
     DatabaseState state,
     IKeyManager keys,
+    SharedKeyRepository keyRepository,
     TimeProvider time,
     IHostApplicationLifetime lifetime,
     ILogger<DatabaseMigrator> logger) : BackgroundService
@@ -70,7 +72,7 @@ internal sealed partial class DatabaseMigrator(
             {
                 return;
             }
-            catch (PostgresException error) when (error.SqlState == PostgresErrorCodes.InvalidCatalogName)
+            catch (PostgresException error) when (IsMissingDatabase(error))
             {
                 await CreateDatabaseAsync(stoppingToken);
             }
@@ -101,42 +103,32 @@ internal sealed partial class DatabaseMigrator(
 
     private async Task MigrateAsync(CancellationToken cancellationToken)
     {
-        await UnderLockAsync(
-            async context =>
-            {
-                // Before the first question about the history: a SELECT from a missing table would abort the transaction.
-                await context.GetService<IHistoryRepository>().CreateIfNotExistsAsync(cancellationToken);
-                var pending = (await context.Database.GetPendingMigrationsAsync(cancellationToken)).ToArray();
-                if (pending.Length == 0)
-                    return;
-
-                var isNew = !(await context.Database.GetAppliedMigrationsAsync(cancellationToken)).Any();
-                await context.Database.MigrateAsync(cancellationToken);
-                if (isNew)
-                    await SeedData.AddAsync(context, time.GetUtcNow(), cancellationToken);
-                LogMigrated(string.Join(", ", pending));
-            },
-            cancellationToken);
-
-        // Left alone, every instance would make a key of its own on an empty database, and for a day refuse the forms
-        // that the others have served. The key is written through another connection, hence in a turn of its own.
-        await UnderLockAsync(
-            async context =>
-            {
-                if (!await context.SharedKeys.AnyAsync(cancellationToken))
-                    keys.CreateNewKey(time.GetUtcNow(), time.GetUtcNow() + KeyLifetime);
-            },
-            cancellationToken);
-    }
-
-    /// <summary>Does something in one transaction, while no other instance does.</summary>
-    private async Task UnderLockAsync(Func<ShopContext, Task> action, CancellationToken cancellationToken)
-    {
         await using var context = new ShopContext(Options(dataSource));
         await using var transaction = await context.Database.BeginTransactionAsync(cancellationToken);
         await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_xact_lock({MigrationLock})", cancellationToken);
-        await action(context);
+
+        // Before the first question about the history: a SELECT from a missing table would abort the transaction.
+        await context.GetService<IHistoryRepository>().CreateIfNotExistsAsync(cancellationToken);
+        var pending = (await context.Database.GetPendingMigrationsAsync(cancellationToken)).ToArray();
+        if (pending.Length > 0)
+        {
+            var isNew = !(await context.Database.GetAppliedMigrationsAsync(cancellationToken)).Any();
+            await context.Database.MigrateAsync(cancellationToken);
+            if (isNew)
+                await SeedData.AddAsync(context, time.GetUtcNow(), cancellationToken);
+        }
+
+        // Left alone, every instance would make a key of its own on an empty database, and for a day refuse the forms
+        // that the others have served.
+        if (!await context.SharedKeys.AnyAsync(cancellationToken))
+        {
+            using var enlisted = keyRepository.Enlist(context);
+            keys.CreateNewKey(time.GetUtcNow(), time.GetUtcNow() + KeyLifetime);
+        }
+
         await transaction.CommitAsync(cancellationToken);
+        if (pending.Length > 0)
+            LogMigrated(string.Join(", ", pending));
     }
 
     /// <summary>A published topology starts PostgreSQL without the shop's database: then whoever is first creates it.</summary>
@@ -165,6 +157,13 @@ internal sealed partial class DatabaseMigrator(
             LogNotCreated(database, error.Message);
         }
     }
+
+    /// <summary>Older PgBouncers pass PostgreSQL's message on, under a code of their own.</summary>
+    private static bool IsMissingDatabase(PostgresException error) =>
+        error.SqlState == PostgresErrorCodes.InvalidCatalogName
+        || (error.SqlState == PostgresErrorCodes.ProtocolViolation
+            && error.MessageText.Contains("database", StringComparison.Ordinal)
+            && error.MessageText.EndsWith("does not exist", StringComparison.Ordinal));
 
     /// <summary>
     /// Whether waiting may help. Classes of SQLSTATE (PostgreSQL documentation, appendix A): 42 is wrong SQL or a missing

@@ -12,16 +12,47 @@ namespace SampleWeb.Hosting;
 /// </summary>
 internal sealed class SharedKeyRepository(NpgsqlDataSource dataSource) : IXmlRepository
 {
+    private readonly AsyncLocal<ShopContext?> _enlisted = new();
+
+    /// <summary>
+    /// Until the result is disposed, keys that this flow of control stores go through the given context, and so into its
+    /// transaction. The interface has no other way to say so.
+    /// </summary>
+    public IDisposable Enlist(ShopContext context)
+    {
+        _enlisted.Value = context;
+        return new Enlistment(this);
+    }
+
     public IReadOnlyCollection<XElement> GetAllElements()
     {
-        using var context = new ShopContext(DatabaseMigrator.Options(dataSource));
+        using var context = NewContext();
         return [.. context.SharedKeys.AsNoTracking().AsEnumerable().Select(key => XElement.Parse(key.Xml))];
     }
 
     public void StoreElement(XElement element, string friendlyName)
     {
-        using var context = new ShopContext(DatabaseMigrator.Options(dataSource));
-        context.SharedKeys.Add(new SharedKey { Name = friendlyName, Xml = element.ToString(SaveOptions.DisableFormatting) });
-        context.SaveChanges();
+        var key = new SharedKey { Name = friendlyName, Xml = element.ToString(SaveOptions.DisableFormatting) };
+        if (_enlisted.Value is { } enlisted)
+        {
+            Add(enlisted);
+            return;
+        }
+
+        using var context = NewContext();
+        Add(context);
+
+        void Add(ShopContext target)
+        {
+            target.SharedKeys.Add(key);
+            target.SaveChanges();
+        }
+    }
+
+    private ShopContext NewContext() => new(DatabaseMigrator.Options(dataSource));
+
+    private sealed class Enlistment(SharedKeyRepository repository) : IDisposable
+    {
+        public void Dispose() => repository._enlisted.Value = null;
     }
 }

@@ -75,8 +75,9 @@ internal static class WebShop
         builder.Services.AddSingleton<DatabaseState>();
         builder.Services.AddHostedService<DatabaseMigrator>();
         builder.Services.AddDataProtection().SetApplicationName("price-watch");
+        builder.Services.AddSingleton<SharedKeyRepository>();
         builder.Services.AddSingleton<IConfigureOptions<KeyManagementOptions>>(services => new ConfigureOptions<KeyManagementOptions>(
-            options => options.XmlRepository = ActivatorUtilities.CreateInstance<SharedKeyRepository>(services)));
+            options => options.XmlRepository = services.GetRequiredService<SharedKeyRepository>()));
     }
 
     private static NpgsqlDataSource CreateDataSource(DatabaseSettings settings, ILoggerFactory loggers)

@@ -17,7 +17,9 @@ public sealed class StartTests(ShopServers servers)
     [Fact]
     public async Task Instances_that_start_at_once_without_a_database_make_one_shop_together()
     {
-        var database = (await servers.PostgresAsync()).ConnectionString(WebSite.NewDatabase());
+        // One connection for each: those who wait for their turn may hold all that a pool has, so the one whose turn it
+        // is must not need a second.
+        var database = (await servers.PostgresAsync()).ConnectionString(WebSite.NewDatabase()) + ";Maximum Pool Size=1";
         var redis = (await servers.RedisAsync()).ConnectionString;
 
         var sites = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => Task.Run(() => WebSite.StartUnreadyAsync(database, redis))));
