@@ -14,6 +14,8 @@ namespace Samples.Tests.Worker;
 /// <summary>The executor in this process, with tasks that no sensible worker would have.</summary>
 public class TaskExecutorTests(PostgresFixture postgres)
 {
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(1);
+
     [Fact]
     public async Task A_task_that_heeds_no_cancellation_fails_and_its_process_wants_to_be_replaced()
     {
@@ -29,7 +31,7 @@ public class TaskExecutorTests(PostgresFixture postgres)
         var task = await stack.UntilAsync(id, TaskState.Dead);
 
         Assert.Contains("heedless of its cancellation", task.Error, StringComparison.Ordinal);
-        await host.WaitForShutdownAsync(TestContext.Current.CancellationToken);
+        await host.WaitForShutdownAsync(TestContext.Current.CancellationToken).WaitAsync(Deadline, TestContext.Current.CancellationToken);
         Assert.Equal(ExecutorExit.Recycled, host.Services.GetRequiredService<ExecutorExit>().Code);
         release.Release();
     }
@@ -47,12 +49,12 @@ public class TaskExecutorTests(PostgresFixture postgres)
         }));
         await host.StartAsync(TestContext.Current.CancellationToken);
         var id = await stack.Queue.EnqueueAsync(TaskQueues.Default, "slow");
-        await started.Task.WaitAsync(TestContext.Current.CancellationToken);
+        await started.Task.WaitAsync(Deadline, TestContext.Current.CancellationToken);
 
         // What another worker would do if this one had been frozen for a while.
         var thief = new TaskConsumer(stack.Redis, new TaskQueueOptions(), "thief", "thief-1");
         var taken = Assert.Single(await thief.ClaimAsync(TaskQueues.Default, 10, TimeSpan.Zero, null, []));
-        await cancelled.Task.WaitAsync(TestContext.Current.CancellationToken);
+        await cancelled.Task.WaitAsync(Deadline, TestContext.Current.CancellationToken);
         await host.StopAsync(TestContext.Current.CancellationToken);
 
         Assert.Equal(2, taken.Deliveries);
