@@ -31,7 +31,9 @@ internal sealed class ConfigurationKeys(ConfigurationDraft draft)
         switch (section)
         {
             case "" when path.Length == 1:
-                draft.SetGlobal(Ini(Globals, path[0]), value, where);
+                // Empty where nothing cannot be a value: not set, as with every environment variable.
+                var name = Ini(Globals, path[0]);
+                if (value.Length > 0 || SettingsTable.Find(name) is not { TakesEmpty: false }) draft.SetGlobal(name, value, where);
                 break;
             case "databases":
                 Set(draft.Databases, path[1..], value, where, Databases, draft.SetDatabaseKey);

@@ -1,4 +1,5 @@
 using System.Net;
+using Pooler.Engine.Auth;
 
 namespace Pooler.Engine.Configuration;
 
@@ -83,34 +84,15 @@ public static class ConfigurationLoader
     private static Dictionary<string, UserSettings> ReadUsers(ConfigurationDraft draft, PoolerSettings settings)
     {
         var users = new Dictionary<string, UserSettings>();
-        if (settings.AuthFile is { Length: > 0 } file)
+        if (settings.AuthFile is { } file)
         {
-            var where = draft.Globals.TryGetValue("auth_file", out var value) ? value.Where : null;
-            foreach (var (name, secret) in ReadAuthFile(draft, file, where))
-                users[name] = new UserSettings { Name = name, Secret = secret };
+            var auth = AuthFile.Load(file);
+            foreach (var error in auth.Errors) draft.Errors.Add(new ConfigurationIssue(null, $"auth_file {error}"));
+            foreach (var (name, secret) in auth.Users) users[name] = new UserSettings { Name = name, Secret = secret?.Text };
         }
 
         foreach (var (name, entry) in draft.Users)
             users[name] = Fill(draft, entry, users.GetValueOrDefault(name) ?? new UserSettings { Name = name }, new UserSettings { Name = name }, SettingsTable.FindUserKey, $"user {name}");
-        return users;
-    }
-
-    private static List<KeyValuePair<string, string>> ReadAuthFile(ConfigurationDraft draft, string file, string? where)
-    {
-        var users = new List<KeyValuePair<string, string>>();
-        try
-        {
-            foreach (var line in File.ReadLines(file))
-            {
-                var parts = line.Split('"');
-                if (!line.StartsWith(';') && parts.Length >= 5) users.Add(KeyValuePair.Create(parts[1], parts[3]));
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            draft.Errors.Add(new ConfigurationIssue(where, $"auth_file = \"{file}\": {e.Message}"));
-        }
-
         return users;
     }
 

@@ -134,7 +134,7 @@ internal static class GlobalSettings
 
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
-        Own("http_addr", new TextKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v! }, "addresses of the HTTP ports, comma separated; * is all", reloadable: false),
+        Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),
         Own("http_port", new IntKind(0, 65535), s => s.HttpPort, (s, v) => s with { HttpPort = v }, "port of /health, /alive and /metrics; 0 is off", reloadable: false),
         Own("http_admin_port", new IntKind(0, 65535), s => s.HttpAdminPort, (s, v) => s with { HttpAdminPort = v }, "port of POST /admin/pause, resume, reload and reconnect; 0 is off", reloadable: false),
         Own("http_admin_key", new TextKind(), s => s.HttpAdminKey, (s, v) => s with { HttpAdminKey = v! }, "key that /admin requires, in the header X-Admin-Key or as a bearer token", secret: true),

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Net;
 
 namespace Pooler.Engine.Configuration;
 
@@ -46,6 +47,25 @@ internal sealed class TextKind(bool emptyIsUnset = false) : SettingKind<string?>
     }
 
     public override string? Show(string? value) => value;
+}
+
+/// <summary>Addresses to listen on. No host names: a web server takes one it does not know for all addresses.</summary>
+internal sealed class AddressListKind : SettingKind<string>
+{
+    public override string Name => "addresses";
+
+    public override string Allowed => "*, localhost or IP addresses, comma separated";
+
+    public override bool TryRead(string text, [MaybeNullWhen(false)] out string value, [NotNullWhen(false)] out string? error)
+    {
+        error = null;
+        var addresses = text.Split(',', StringSplitOptions.TrimEntries);
+        if (!addresses.All(a => a is "*" or "localhost" || IPAddress.TryParse(a, out _))) return Refuse(out value, out error);
+        value = string.Join(',', addresses);
+        return true;
+    }
+
+    public override string Show(string value) => value;
 }
 
 /// <summary>A whole number within a range.</summary>

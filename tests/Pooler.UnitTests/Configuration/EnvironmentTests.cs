@@ -191,6 +191,17 @@ public sealed class EnvironmentTests : IDisposable
             Assert.Single(result.Errors).ToString());
     }
 
+    [Theory]
+    [InlineData("127.0.0.1, ::1", true)]
+    [InlineData("*", true)]
+    [InlineData("intranet", false)]
+    [InlineData("", true)]
+    public void Http_addresses_are_not_host_names(string addresses, bool good)
+    {
+        var result = ThrowawayFiles.LoadEnvironment(("DATABASES_HOST", "db"), ("Pooler__HttpAddr", addresses));
+        Assert.Equal(good, result.Errors.Count == 0);
+    }
+
     [Fact]
     public void An_open_admin_port_without_a_key_is_warned_of()
     {

@@ -59,6 +59,7 @@ public sealed class SettingsTableTests
     [InlineData("server_tls_sslmode", "verify-full", "server_tls_sslmode = \"verify-full\": this build does not support TLS with servers yet")]
     [InlineData("listen_port", "6433", "listen_port cannot be changed while running: change the configuration and restart")]
     [InlineData("pool_mod", "session", "unknown setting pool_mod; did you mean pool_mode?")]
+    [InlineData("http_addr", "intranet", "http_addr cannot be changed while running: change the configuration and restart")]
     [InlineData("colour", "blue", "unknown setting colour")]
     public void Set_refuses_with_what_is_allowed(string name, string value, string expected)
     {
