@@ -18,7 +18,10 @@ public enum ShutdownMode
 }
 
 /// <summary>A command that cannot be carried out, for a reason to tell the administrator.</summary>
-public sealed class AdministrationException(string message) : Exception(message);
+public class AdministrationException(string message) : Exception(message);
+
+/// <summary>A command that names a database that there is not.</summary>
+public sealed class UnknownDatabaseException(string name) : AdministrationException($"no such database: {name}");
 
 /// <summary>What administrators can do to the pools: the commands of the console, of HTTP and of signals. Any thread.</summary>
 internal sealed class Administration(EngineCore engine)
@@ -226,7 +229,7 @@ internal sealed class Administration(EngineCore engine)
     }
 
     private PoolDatabase Database(string name) =>
-        engine.Directory.KnownDatabase(name) ?? throw new AdministrationException($"no such database: {name}");
+        engine.Directory.KnownDatabase(name) ?? throw new UnknownDatabaseException(name);
 
     private IEnumerable<PoolDatabase> Concerned(string? name) =>
         name is null ? engine.Directory.Databases : [Database(name)];

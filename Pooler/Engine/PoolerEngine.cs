@@ -18,6 +18,9 @@ public sealed record EngineOptions
 
     /// <summary>Reads the configuration again, given the one that runs; null when there is nothing to read again.</summary>
     public Func<PoolerConfiguration, ConfigurationResult>? Reload { get; init; }
+
+    /// <summary>Told the settings after a reload or SET; must not throw.</summary>
+    public Action<PoolerSettings>? SettingsChanged { get; init; }
 }
 
 /// <summary>The engine cannot start: its message says why and what to change.</summary>
@@ -132,6 +135,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         {
             _configuration = _configuration with { Settings = change(_configuration.Settings) };
             _core.UseSettings(_configuration.Settings);
+            _options.SettingsChanged?.Invoke(_configuration.Settings);
         }
     }
 
@@ -197,6 +201,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _configuration = configuration;
         _core.UseSettings(configuration.Settings);
         _core.Directory.Apply(configuration);
+        _options.SettingsChanged?.Invoke(configuration.Settings);
     }
 
     private async Task SayGoodbyeAsync()

@@ -1,4 +1,36 @@
+using System.Runtime.InteropServices;
 using Pooler.Engine.Configuration;
+using Pooler.Server;
+using Pooler.Server.Unix;
 
-if (args is ["--print-reference"]) Console.Write(SettingsReference.Markdown());
-return 0;
+if (!CommandLine.TryParse(args, out var commandLine, out var error)) return Refuse(error!);
+
+switch (commandLine.Action)
+{
+    case CommandLineAction.Version:
+        Console.WriteLine(ProgramVersion.Text);
+        Console.WriteLine($"{RuntimeInformation.FrameworkDescription} on {RuntimeInformation.RuntimeIdentifier}");
+        return 0;
+    case CommandLineAction.Help:
+        Console.Write(CommandLine.Usage);
+        return 0;
+    case CommandLineAction.Reference:
+        Console.Write(SettingsReference.Markdown());
+        return 0;
+    case CommandLineAction.Check:
+        return new PoolerProcess(commandLine).Check();
+}
+
+if (commandLine.Reboot) return Refuse("-R is not supported yet: stop the running process first");
+if (commandLine.Daemon && !commandLine.DaemonChild)
+    return OperatingSystem.IsWindows() ? Refuse("-d does not exist on Windows") : Daemon.Start(args);
+
+if (commandLine.DaemonChild) Daemon.Detach();
+return await new PoolerProcess(commandLine).RunAsync();
+
+static int Refuse(string message)
+{
+    Console.Error.WriteLine($"pooler: {message}");
+    Console.Error.WriteLine("Try \"pooler --help\" for more information.");
+    return 1;
+}

@@ -1,0 +1,214 @@
+using System.ComponentModel;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections;
+using Pooler.Engine;
+using Pooler.Engine.Configuration;
+using Pooler.Server.Http;
+using Pooler.Server.Logging;
+using Pooler.Server.Unix;
+
+namespace Pooler.Server;
+
+/// <summary>The life of the process: from its configuration to its exit code.</summary>
+internal sealed class PoolerProcess(CommandLine commandLine)
+{
+    private readonly ProcessConfiguration _sources = new(commandLine);
+    private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
+    private LogWriter? _log;
+    private PoolerEngine? _engine;
+    private ILogger? _logger;
+    private string _status = "";
+
+    /// <summary>Runs until the engine has shut down. Returns the exit code: 1 when it could not start.</summary>
+    public async Task<int> RunAsync()
+    {
+        var read = _sources.Read();
+        if (read.Configuration is not { } configuration)
+        {
+            foreach (var error in read.Errors) Complain(LogLevel.Error, error.ToString());
+            return Fail("the configuration has mistakes");
+        }
+
+        var settings = configuration.Settings;
+        if (commandLine.DaemonChild && (settings.PidFile.Length == 0 || settings.LogFile.Length == 0))
+            return Fail("-d needs the settings pidfile and logfile");
+
+        UnixUser? user = null;
+        if (settings.User is { } name && UnixUser.IsRoot && (user = UnixUser.Find(name)) is null)
+            return Fail($"there is no Unix user {name}");
+
+        PidFile? pidFile = null;
+        try
+        {
+            if (settings.PidFile.Length > 0) pidFile = PidFile.Create(settings.PidFile);
+            _log = new LogWriter(settings, Console(), TimeProvider.System);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            pidFile?.Dispose();
+            return Fail(e.Message);
+        }
+
+        using (_log)
+        using (pidFile)
+        {
+            return await RunAsync(configuration, read.Warnings, user, pidFile);
+        }
+    }
+
+    /// <summary>Reads the configuration, prints what is wrong with it, and returns the exit code.</summary>
+    public int Check()
+    {
+        var read = _sources.Read();
+        foreach (var error in read.Errors) System.Console.Error.WriteLine($"error: {error}");
+        foreach (var warning in read.Warnings) System.Console.Error.WriteLine($"warning: {warning}");
+        System.Console.WriteLine(read.Configuration is null ? "The configuration has mistakes." : "The configuration is good.");
+        return read.Configuration is null ? 1 : 0;
+    }
+
+    private async Task<int> RunAsync(PoolerConfiguration configuration, IReadOnlyList<ConfigurationIssue> warnings, UnixUser? user, PidFile? pidFile)
+    {
+        using var host = PoolerHost.Build(
+            HttpUrls.Find(configuration.Settings, Environment.GetEnvironmentVariable),
+            _log!,
+            services => new PoolerEngine(
+                configuration,
+                new EngineOptions { LoggerFactory = services.GetRequiredService<ILoggerFactory>(), TimeProvider = TimeProvider.System, Reload = Reload, SettingsChanged = UseSettings }));
+        _logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process");
+        foreach (var warning in warnings) _logger.LogWarning("{Warning}", warning.ToString());
+
+        try
+        {
+            _engine = host.Services.GetRequiredService<PoolerEngine>();
+            _engine.Start();
+            GiveSocketsToGroup(configuration.Settings.UnixSocketGroup);
+            using var signals = new Signals(_engine, _logger, _systemd.Stopping);
+            if (!await TryStartAsync(host) || !TryBecome(user, pidFile))
+            {
+                await _engine.ShutdownAsync(ShutdownMode.Immediate);
+                return 1;
+            }
+
+            _status = $"Listening on {string.Join(", ", _engine.ListenEndPoints.Select(Text).Concat(PoolerHost.Addresses(host)))}";
+            _logger.LogInformation("process up: {Version}, {Status}", ProgramVersion.Text, _status);
+            _systemd.Ready(_status);
+            if (commandLine.DaemonChild) Daemon.Release();
+
+            await _engine.Completion;
+            _systemd.Stopping("Stopped");
+            await host.StopAsync();
+            _logger.LogInformation("process ended");
+            return 0;
+        }
+        catch (PoolerStartException e)
+        {
+            _logger.LogCritical("{Message}", e.Message);
+            return 1;
+        }
+        catch (Exception e)
+        {
+            _logger.LogCritical(e, "the pooler failed");
+            return 1;
+        }
+    }
+
+    private void GiveSocketsToGroup(string name)
+    {
+        if (name.Length == 0) return;
+        var group = UnixGroup.Find(name) ?? throw new PoolerStartException($"there is no group {name} (unix_socket_group)");
+        foreach (var socket in _engine!.ListenEndPoints.OfType<UnixDomainSocketEndPoint>())
+            if (!group.Own(socket.ToString())) throw new PoolerStartException($"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)");
+    }
+
+    private async Task<bool> TryStartAsync(IHost host)
+    {
+        try
+        {
+            await host.StartAsync();
+            return true;
+        }
+        catch (Exception e) when (e is IOException or AddressInUseException or SocketException or FormatException or InvalidOperationException)
+        {
+            // Kestrel says which address it was; the cause behind it says nothing more.
+            _logger!.LogCritical("the HTTP endpoints cannot listen: {Message}", e.Message);
+            return false;
+        }
+    }
+
+    private bool TryBecome(UnixUser? user, PidFile? pidFile)
+    {
+        if (user is null)
+        {
+            if (UnixUser.IsRoot) _logger!.LogDebug("running as root; the setting user or the option -u changes that");
+            return true;
+        }
+
+        try
+        {
+            if (pidFile is not null) user.Own(pidFile.Path);
+            if (_engine!.Configuration.Settings.LogFile is { Length: > 0 } logFile) user.Own(logFile);
+            foreach (var socket in _engine.ListenEndPoints.OfType<UnixDomainSocketEndPoint>()) user.Own(socket.ToString());
+            user.Become();
+            _logger!.LogInformation("running as user {User}", user.Name);
+            return true;
+        }
+        catch (Win32Exception e)
+        {
+            _logger!.LogCritical("cannot become user {User}: {Message}", user.Name, e.Message);
+            return false;
+        }
+    }
+
+    /// <summary>Reads the configuration anew, whoever asked for it: a signal, the console or HTTP.</summary>
+    private ConfigurationResult Reload(PoolerConfiguration running)
+    {
+        _systemd.Reloading();
+        try
+        {
+            var result = _sources.Read(running);
+            foreach (var error in result.Errors) _logger!.LogError("{Error}", error.ToString());
+            foreach (var warning in result.Warnings) _logger!.LogWarning("{Warning}", warning.ToString());
+            if (result.Configuration is null) _logger!.LogError("reload failed: everything stays as it was");
+            else _logger!.LogInformation("configuration reloaded");
+            return result;
+        }
+        finally
+        {
+            _systemd.Ready(_status);
+        }
+    }
+
+    /// <summary>After a reload or the console's SET: the log is the part of the settings that is ours.</summary>
+    private void UseSettings(PoolerSettings settings)
+    {
+        try
+        {
+            _log!.Apply(settings);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            _logger!.LogError("logfile: {Message}", e.Message);
+        }
+    }
+
+    /// <summary>
+    /// With a file we stand in for PgBouncer, which logs to standard error. Without one we are a service among .NET
+    /// services, whose hosts show standard output as the log and standard error as trouble.
+    /// </summary>
+    private TextWriter? Console() =>
+        commandLine.Quiet || commandLine.DaemonChild ? null
+        : commandLine.ConfigurationFile is null ? System.Console.Out
+        : System.Console.Error;
+
+    private static string Text(System.Net.EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint ? $"unix:{endPoint}" : endPoint.ToString()!;
+
+    private static int Fail(string message)
+    {
+        Complain(LogLevel.Critical, message);
+        return 1;
+    }
+
+    private static void Complain(LogLevel level, string message) =>
+        System.Console.Error.Write(LogLine.Format(TimeProvider.System.GetUtcNow(), level, message, null, withTrace: false));
+}

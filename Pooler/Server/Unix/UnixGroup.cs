@@ -1,0 +1,22 @@
+using System.Runtime.InteropServices;
+
+namespace Pooler.Server.Unix;
+
+/// <summary>A group of the operating system.</summary>
+internal sealed record UnixGroup(uint Id)
+{
+    private const uint SameUser = uint.MaxValue;
+
+    /// <summary>Looks a group up; null when there is none of that name.</summary>
+    public static UnixGroup? Find(string name)
+    {
+        if (OperatingSystem.IsWindows()) return null;
+        var entry = LibC.FindGroup(name);
+
+        // struct group begins the same everywhere: char *gr_name, char *gr_passwd, gid_t (32 bits).
+        return entry == 0 ? null : new UnixGroup((uint)Marshal.ReadInt32(entry, 2 * nint.Size));
+    }
+
+    /// <summary>Gives a file to the group; the last P/Invoke error says why not.</summary>
+    public bool Own(string path) => LibC.ChangeOwner(path, SameUser, Id) == 0;
+}

@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Pooler.Engine.Configuration;
+using Pooler.Server.Http;
+using Xunit;
+
+namespace Pooler.IntegrationTests.Process;
+
+public sealed class HttpTests : IDisposable
+{
+    private readonly ThrowawayDirectory _directory = new();
+    private readonly HttpClient _client = new();
+    private readonly int _port = PoolerProgram.FreePort();
+    private readonly int _adminPort = PoolerProgram.FreePort();
+
+    public void Dispose()
+    {
+        _client.Dispose();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public async Task The_admin_commands_are_on_the_admin_port_and_want_the_key()
+    {
+        await using var pooler = await StartAsync($"http_port = {_port}\nhttp_admin_port = {_adminPort}\nhttp_admin_key = open sesame");
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(HttpMethod.Post, _port, "/admin/pause", "open sesame")).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(HttpMethod.Get, _port, "/admin/pause", null)).StatusCode);
+
+        using var without = await SendAsync(HttpMethod.Post, _adminPort, "/admin/pause", null);
+        Assert.Equal(HttpStatusCode.Unauthorized, without.StatusCode);
+        Assert.Equal("Bearer", without.Headers.WwwAuthenticate.ToString());
+        Assert.Equal("application/problem+json", without.Content.Headers.ContentType!.MediaType);
+        Assert.Equal(HttpStatusCode.Unauthorized, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/pause", "wrong")).StatusCode);
+        Assert.Equal(HttpStatusCode.MethodNotAllowed, (await SendAsync(HttpMethod.Get, _adminPort, "/admin/pause", "open sesame")).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/explode", "open sesame")).StatusCode);
+
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/reconnect?database=nowhere", "open sesame")).StatusCode);
+        Assert.Equal(HttpStatusCode.Conflict, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/resume", "open sesame")).StatusCode);
+
+        foreach (var (command, result) in new[] { ("pause", "paused"), ("resume", "resumed"), ("reconnect", "reconnecting"), ("reload", "reloaded") })
+        {
+            using var answer = await SendAsync(HttpMethod.Post, _adminPort, $"/admin/{command}", "open sesame");
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            Assert.Equal(result, (await answer.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken)).GetProperty("result").GetString());
+        }
+
+        using var bearer = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/resume");
+        bearer.Headers.Authorization = new AuthenticationHeaderValue("Bearer", "open sesame");
+        Assert.Equal(HttpStatusCode.Conflict, (await _client.SendAsync(bearer, TestContext.Current.CancellationToken)).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_reload_with_mistakes_is_a_problem_that_lists_them()
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
+        _directory.Write("pooler.ini", StartTests.Ini("colour = blue"));
+        using var answer = await SendAsync(HttpMethod.Post, _adminPort, "/admin/reload", null);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, answer.StatusCode);
+        var problem = await answer.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken);
+        Assert.Equal("pooler.ini:9: unknown setting colour", problem.GetProperty("errors")[0].GetString());
+    }
+
+    [Fact]
+    public async Task A_page_of_another_origin_cannot_use_an_admin_port_without_a_key()
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
+        using var foreign = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/pause");
+        foreign.Headers.Add("Origin", "https://evil.example");
+        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(foreign, TestContext.Current.CancellationToken)).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/reconnect", null)).StatusCode);
+    }
+
+    [Fact]
+    public async Task Alive_answers_and_metrics_are_Prometheus_text()
+    {
+        await using var pooler = await StartAsync($"http_port = {_port}");
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(HttpMethod.Get, _port, "/alive", null)).StatusCode);
+
+        using var metrics = await SendAsync(HttpMethod.Get, _port, "/metrics", null);
+        Assert.Equal("text/plain; version=0.0.4; charset=utf-8", metrics.Content.Headers.ContentType!.ToString());
+        var text = await metrics.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.All(
+            text.TrimEnd('\n').Split('\n'),
+            l => Assert.Matches(@"^(# (HELP|TYPE) pooler_\w+ .+|pooler_\w+(\{\w+=""[^""]*""(,\w+=""[^""]*"")*\})? [0-9.E+-]+)$", l));
+    }
+
+    [Fact]
+    public async Task The_ports_of_the_environment_are_bound_too_and_have_no_admin_commands()
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}", ("HTTP_PORTS", $"{_port}"));
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(HttpMethod.Get, _port, "/alive", null)).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await SendAsync(HttpMethod.Post, _port, "/admin/resume", null)).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/reconnect", null)).StatusCode);
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("http_port=80", "http://127.0.0.1:80")]
+    [InlineData("http_port=80 http_admin_port=81 http_addr=*", "http://*:80 http://*:81")]
+    [InlineData("http_port=80 http_addr=127.0.0.1,::1", "http://127.0.0.1:80 http://[::1]:80")]
+    [InlineData("http_port=80 http_admin_port=80", "http://127.0.0.1:80")]
+    [InlineData("HTTP_PORTS=8080;8081", "http://*:8080 http://*:8081")]
+    [InlineData("ASPNETCORE_HTTP_PORTS=8080 http_port=8080", "http://*:8080")]
+    [InlineData("ASPNETCORE_URLS=http://+:8080 HTTP_PORTS=9", "http://+:8080")]
+    [InlineData("ASPNETCORE_URLS=http://localhost:8080;http://localhost:8081 http_admin_port=1", "http://localhost:8080 http://localhost:8081 http://127.0.0.1:1")]
+    public void Urls_come_from_our_settings_and_dotnets(string given, string expected)
+    {
+        var pairs = given.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(p => p.Split('=')).ToDictionary(p => p[0], p => p[1]);
+        var settings = new PoolerSettings
+        {
+            HttpPort = int.Parse(pairs.GetValueOrDefault("http_port", "0")),
+            HttpAdminPort = int.Parse(pairs.GetValueOrDefault("http_admin_port", "0")),
+            HttpAddr = pairs.GetValueOrDefault("http_addr", "127.0.0.1"),
+        };
+        Assert.Equal(expected, string.Join(' ', HttpUrls.Find(settings, pairs.GetValueOrDefault)));
+    }
+
+    private async Task<PoolerProgram> StartAsync(string settings, params (string Name, string Value)[] environment)
+    {
+        _directory.Write("pooler.ini", StartTests.Ini(settings));
+        var pooler = PoolerProgram.Start(_directory.Path, ["pooler.ini"], environment);
+        await pooler.UpAsync();
+        return pooler;
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, int port, string path, string? key)
+    {
+        var request = new HttpRequestMessage(method, $"http://127.0.0.1:{port}{path}");
+        if (key is not null) request.Headers.Add("X-Admin-Key", key);
+        return await _client.SendAsync(request, TestContext.Current.CancellationToken);
+    }
+}

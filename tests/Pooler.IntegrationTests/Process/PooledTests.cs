@@ -1,0 +1,109 @@
+using System.Net;
+using Npgsql;
+using Testing;
+using Xunit;
+
+namespace Pooler.IntegrationTests.Process;
+
+/// <summary>The program in front of a real PostgreSQL, configured as the Aspire integration does it.</summary>
+public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<PostgresFixture>, IDisposable
+{
+    private readonly ThrowawayDirectory _directory = new();
+    private readonly HttpClient _client = new();
+    private readonly int _port = PoolerProgram.FreePort();
+    private readonly int _httpPort = PoolerProgram.FreePort();
+
+    public void Dispose()
+    {
+        _client.Dispose();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public async Task Variables_alone_give_a_pool_that_is_healthy_and_measured()
+    {
+        await using var pooler = await StartAsync(postgres.Server.Port);
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync("/health"));
+
+        await using (var connection = await ConnectAsync(postgres.Server.Password))
+        {
+            await using var command = new NpgsqlCommand("SELECT current_user::text", connection);
+            Assert.Equal(postgres.Server.User, await command.ExecuteScalarAsync(TestContext.Current.CancellationToken));
+        }
+
+        var metrics = await _client.GetStringAsync($"http://127.0.0.1:{_httpPort}/metrics", TestContext.Current.CancellationToken);
+        Assert.Matches($@"(?m)^pooler_pool_size{{database=""postgres"",user=""{postgres.Server.User}""}} 25$", metrics);
+        Assert.Matches($@"(?m)^pooler_client_logins_total{{database=""postgres"",user=""{postgres.Server.User}""}} [1-9]", metrics);
+        Assert.DoesNotContain(pooler.Lines, l => l.Contains(postgres.Server.Password, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_wrong_password_is_refused()
+    {
+        await using var pooler = await StartAsync(postgres.Server.Port);
+        var refused = await Assert.ThrowsAsync<PostgresException>(() => ConnectAsync("wrong"));
+        Assert.Equal("28P01", refused.SqlState);
+    }
+
+    [Fact]
+    public async Task Without_a_server_it_is_alive_but_not_healthy()
+    {
+        await using var pooler = await StartAsync(PoolerProgram.FreePort());
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await StatusAsync("/health"));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync("/alive"));
+    }
+
+    [Fact]
+    public async Task Term_waits_for_clients_and_a_second_one_does_not()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals");
+        await using var pooler = await StartAsync(postgres.Server.Port);
+        await using var connection = await ConnectAsync(postgres.Server.Password);
+        pooler.Signal(15);
+        await pooler.LineAsync("shutting down, waiting for clients");
+        await using (var command = new NpgsqlCommand("SELECT 1", connection))
+            Assert.Equal(1, await command.ExecuteScalarAsync(TestContext.Current.CancellationToken));
+
+        pooler.Signal(15);
+        Assert.Equal(0, await pooler.ExitAsync());
+        await pooler.LineAsync("shutting down, at once");
+    }
+
+    [Fact]
+    public async Task After_Term_it_ends_when_the_last_client_has_left()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals");
+        await using var pooler = await StartAsync(postgres.Server.Port);
+        await using (var connection = await ConnectAsync(postgres.Server.Password))
+        {
+            pooler.Signal(15);
+            await pooler.LineAsync("shutting down, waiting for clients");
+        }
+
+        Assert.Equal(0, await pooler.ExitAsync());
+    }
+
+    private async Task<PoolerProgram> StartAsync(int serverPort)
+    {
+        var pooler = PoolerProgram.Start(
+            _directory.Path, [], ("DATABASES_HOST", "127.0.0.1"), ("DATABASES_PORT", $"{serverPort}"),
+            ("DATABASES_USER", postgres.Server.User), ("DATABASES_PASSWORD", postgres.Server.Password), ("POOLER_LISTEN_PORT", $"{_port}"),
+            ("POOLER_UNIX_SOCKET_DIR", ""), ("POOLER_AUTH_TYPE", "scram-sha-256"), ("POOLER_DEFAULT_POOL_SIZE", "25"), ("HTTP_PORTS", $"{_httpPort}"));
+        await pooler.UpAsync();
+        return pooler;
+    }
+
+    private async Task<NpgsqlConnection> ConnectAsync(string password)
+    {
+        var connection = new NpgsqlConnection(
+            $"Host=127.0.0.1;Port={_port};Username={postgres.Server.User};Password={password};Database=postgres;Pooling=false;SSL Mode=Disable");
+        await connection.OpenAsync(TestContext.Current.CancellationToken);
+        return connection;
+    }
+
+    private async Task<HttpStatusCode> StatusAsync(string path)
+    {
+        using var answer = await _client.GetAsync($"http://127.0.0.1:{_httpPort}{path}", TestContext.Current.CancellationToken);
+        return answer.StatusCode;
+    }
+}
