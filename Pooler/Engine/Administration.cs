@@ -210,6 +210,7 @@ internal sealed class Administration(EngineCore engine)
         var totals = new Dictionary<string, PoolTotals>();
         foreach (var pool in engine.Directory.Pools)
             totals[pool.Database.Name] = totals.GetValueOrDefault(pool.Database.Name) + pool.Totals;
+        totals[EngineCore.ConsoleDatabase] = PoolTotals.Of(engine.ConsoleStatistics);
         return totals;
     }
 

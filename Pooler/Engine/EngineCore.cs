@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -42,6 +43,7 @@ internal sealed class EngineCore : IPoolHost
         _tracked = TrackedNames(_settings);
         _ignored = Names(_settings.IgnoreStartupParameters);
         _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];
+        ConsoleStatistics = [.. loops.Select(_ => new PoolStatistics())];
         Directory = new PoolDirectory(this);
         Administration = new Administration(this);
         Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), timeProvider);
@@ -76,6 +78,9 @@ internal sealed class EngineCore : IPoolHost
 
     public SocketOptions SocketOptions { get; private set; } = SocketOptions.Default;
 
+    /// <summary>What the console's sessions have done, per loop: its row in SHOW STATS.</summary>
+    public PoolStatistics[] ConsoleStatistics { get; }
+
     /// <summary>Makes the console's handler for an authenticated client; set by the engine's composition.</summary>
     public Func<ConsoleRequest, IConnectionHandler>? ConsoleFactory { get; set; }
 
@@ -85,7 +90,7 @@ internal sealed class EngineCore : IPoolHost
         get
         {
             var count = 0;
-            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count;
+            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count + context.Consoles.Count;
             return count;
         }
     }
@@ -93,6 +98,8 @@ internal sealed class EngineCore : IPoolHost
     public long Now => LoopClock.Microseconds(TimeProvider);
 
     public IEnumerable<ClientSession> Clients => _contexts.SelectMany(c => c.Clients.ToArray());
+
+    public IEnumerable<ConsoleSession> Consoles => _contexts.SelectMany(c => c.Consoles.ToArray());
 
     public IEnumerable<LoginSession> Logins => _contexts.SelectMany(c => c.Logins.ToArray());
 
@@ -140,7 +147,8 @@ internal sealed class EngineCore : IPoolHost
     public bool IsStatsUser(string user) => IsAdmin(user) || IsListed(Settings.StatsUsers, user);
 
     public IConnectionHandler? CreateConsole(
-        LoopContext context, Connection connection, long id, string user, string address, int port, out PgError? refusal)
+        LoopContext context, Connection connection, long id, string user, string address, int port, string applicationName,
+        out PgError? refusal)
     {
         refusal = null;
         if (!IsStatsUser(user))
@@ -154,7 +162,7 @@ internal sealed class EngineCore : IPoolHost
             refusal = PgError.Fatal(SqlState.FeatureNotSupported, "there is no admin console here");
             return null;
         }
-        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, IsAdmin(user), address, port));
+        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, IsAdmin(user), address, port, applicationName));
     }
 
     /// <summary>Finds the client that a cancel request means and carries it to that client's server.</summary>
@@ -322,4 +330,5 @@ internal sealed class EngineCore : IPoolHost
 
 /// <summary>An authenticated client that asked for the console.</summary>
 internal sealed record ConsoleRequest(
-    LoopContext Context, Connection Connection, long Id, string User, bool IsAdmin, string Address, int Port);
+    LoopContext Context, Connection Connection, long Id, string User, bool IsAdmin, string Address, int Port,
+    string ApplicationName);

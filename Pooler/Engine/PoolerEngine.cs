@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
@@ -70,6 +71,7 @@ public sealed class PoolerEngine : IAsyncDisposable
             throw new PoolerStartException(e.Message, e);
         }
         _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider);
+        _core.ConsoleFactory = new AdminConsole(this, _core).Open;
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
     }
 
@@ -215,6 +217,7 @@ public sealed class PoolerEngine : IAsyncDisposable
                 var context = _core.ContextOf(loop);
                 foreach (var client in context.Clients.ToArray()) client.Kill(error);
                 foreach (var login in context.Logins.ToArray()) login.Fail(error);
+                foreach (var console in context.Consoles.ToArray()) console.Fail(error);
                 said.SetResult();
             }, null);
             return said.Task;

@@ -15,6 +15,9 @@ public sealed record PgError(string Severity, string SqlState, string Message)
     /// <summary>Optional advice on what to do.</summary>
     public string? Hint { get; init; }
 
+    /// <summary>Optional place of the error in the query, in characters from 1.</summary>
+    public int? Position { get; init; }
+
     /// <summary>An error that ends the connection.</summary>
     public static PgError Fatal(string sqlState, string message, string? hint = null, string? detail = null) =>
         new("FATAL", sqlState, message) { Hint = hint, Detail = detail };
@@ -38,6 +41,7 @@ public sealed record PgError(string Severity, string SqlState, string Message)
         writer.Byte((byte)'M').CString(Message);
         if (Detail is not null) writer.Byte((byte)'D').CString(Detail);
         if (Hint is not null) writer.Byte((byte)'H').CString(Hint);
+        if (Position is { } position) writer.Byte((byte)'P').CString(position.ToString(System.Globalization.CultureInfo.InvariantCulture));
         writer.Byte(0).End();
     }
 

@@ -59,6 +59,15 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
 
     public long StartedAt { get; }
 
+    public long Id => _id;
+
+    public LoginState State => _state;
+
+    public string? User => _startup?.User;
+
+    /// <summary>The pool whose first server it waits for; null earlier than that.</summary>
+    public Pool? Pool => _pool;
+
     public string Address { get; }
 
     public int Port { get; }
@@ -66,6 +75,9 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
     public override EventLoop WaiterLoop => _context.Loop;
 
     public override bool WaitsForWelcome => true;
+
+    /// <summary>Where its connection is, for display.</summary>
+    public Connection Connection => _connection;
 
     private EngineCore Engine => _context.Engine;
 
@@ -356,7 +368,9 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
 
     private void OpenConsole()
     {
-        if (Engine.CreateConsole(_context, _connection, _id, _startup!.User, Address, Port, out var refusal) is not { } console)
+        var applicationName = _startup!.Parameters.FirstOrDefault(p => p.Key == "application_name").Value ?? "";
+        if (Engine.CreateConsole(_context, _connection, _id, _startup.User, Address, Port, applicationName, out var refusal)
+            is not { } console)
         {
             Fail(refusal!);
             return;

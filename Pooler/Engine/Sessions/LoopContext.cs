@@ -1,3 +1,4 @@
+using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
@@ -12,6 +13,9 @@ internal sealed class LoopContext(EngineCore engine, EventLoop loop)
 
     /// <summary>Logged-in clients of this loop.</summary>
     public SessionList<ClientSession> Clients { get; } = new();
+
+    /// <summary>Administrators' connections of this loop.</summary>
+    public SessionList<ConsoleSession> Consoles { get; } = new();
 
     /// <summary>Clients of this loop that have not logged in yet.</summary>
     public SessionList<LoginSession> Logins { get; } = new();

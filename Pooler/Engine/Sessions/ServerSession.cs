@@ -61,6 +61,9 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>When it was last given to a client, in loop microseconds.</summary>
     public long LinkedAt { get; private set; }
 
+    /// <summary>Cancel requests on their way to its backend.</summary>
+    public int CancelsUnderWay => _cancelsUnderWay;
+
     /// <summary>How log lines name it: database/user@host:port.</summary>
     public string LogName => $"{Pool.Database.Name}/{Pool.User.Name}@{Target}";
 

@@ -1,0 +1,283 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Console;
+
+/// <summary>SHOW, SET and the commands that do something; also what drivers send around them.</summary>
+internal sealed class ConsoleCommands(ShowCatalog shows)
+{
+    // PgBouncer's words follow "SHOW "; ours come from the catalog.
+    private readonly PgError _help = new("NOTICE", "00000", "Console usage")
+    {
+        Detail = "\n\t" + string.Join("\n\t",
+        [
+            "SHOW HELP|" + string.Join('|', shows.Tables.Select(t => t.Name.ToUpperInvariant())),
+            "SELECT … FROM SHOW … [WHERE …] [GROUP BY …] [ORDER BY …] [LIMIT n]",
+            "SET key = value",
+            "RELOAD",
+            "PAUSE [<db>]",
+            "RESUME [<db>]",
+            "DISABLE <db>",
+            "ENABLE <db>",
+            "RECONNECT [<db>]",
+            "KILL [<db>]",
+            "KILL_CLIENT <client_id>",
+            "WAIT_CLOSE [<db>]",
+            "SHUTDOWN",
+            "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
+        ]),
+    };
+
+    /// <summary>Parses the statement that begins here.</summary>
+    /// <exception cref="ConsoleException">There is no such command.</exception>
+    public ConsoleStatement Parse(TokenReader tokens)
+    {
+        var text = tokens.StatementText;
+        var command = tokens.Next();
+        var statement = command.Kind == TokenKind.Word ? Parse(command.Text.ToUpperInvariant(), tokens) : null;
+        return statement is not null && tokens.AtStatementEnd ? statement : throw Invalid(text);
+    }
+
+    /// <summary>The statement that shows a table.</summary>
+    public static ConsoleStatement Show(ShowTable table) => new(table.Columns, async (session, _) =>
+    {
+        if (table.AdminOnly) DemandAdmin(session);
+        // Off the loop: a table of thousands of clients takes a while to gather.
+        var read = await Task.Run(table.Read).ConfigureAwait(false);
+        return new ConsoleAnswer("SHOW") { Rows = read.Rows };
+    });
+
+    private static ConsoleException Invalid(string text) => ConsoleException.Syntax($"invalid command '{text}', use SHOW HELP;");
+
+    private ConsoleStatement? Parse(string command, TokenReader tokens)
+    {
+        switch (command)
+        {
+            case "SHOW":
+                return ParseShow(tokens);
+            case "SET":
+                return ParseSet(tokens);
+            case "RELOAD":
+                return Admin("RELOAD", ReloadAsync);
+            case "PAUSE":
+                return OnDatabase("PAUSE", "pause", tokens, (s, db) => s.Console.Engine.PauseAsync(db, CancellationToken.None));
+            case "RESUME":
+                return OnDatabase("RESUME", null, tokens, (s, db) =>
+                {
+                    if (s.Console.Core.RefusesLogins is not null) throw new AdministrationException("pooler is shutting down");
+                    s.Console.Engine.Resume(db);
+                    return Task.CompletedTask;
+                });
+            case "RECONNECT":
+                return OnDatabase("RECONNECT", "reconnect", tokens, (s, db) =>
+                {
+                    s.Console.Engine.Reconnect(db);
+                    return Task.CompletedTask;
+                });
+            case "KILL":
+                return OnDatabase("KILL", "kill", tokens, (s, db) =>
+                {
+                    s.Console.Core.Administration.Kill(db);
+                    return Task.CompletedTask;
+                }, logs: true);
+            case "WAIT_CLOSE":
+                return OnDatabase("WAIT_CLOSE", "wait in", tokens, (s, db) => s.Console.Core.Administration.WaitCloseAsync(db), logs: true);
+            case "DISABLE":
+                return OnDatabase("DISABLE", "disable", tokens, (s, db) => SetDisabled(s, db, true), required: true, logs: true);
+            case "ENABLE":
+                return OnDatabase("ENABLE", "enable", tokens, (s, db) => SetDisabled(s, db, false), required: true, logs: true);
+            case "KILL_CLIENT":
+                return ParseKillClient(tokens);
+            case "SUSPEND":
+                return Admin("SUSPEND", _ => throw new ConsoleException(PgError.Error(SqlState.FeatureNotSupported,
+                    "SUSPEND is not supported yet", hint: "PAUSE waits for running transactions and closes the servers.")));
+            case "SHUTDOWN":
+                return ParseShutdown(tokens);
+            default:
+                return ParseOfDrivers(command, tokens);
+        }
+    }
+
+    private ConsoleStatement? ParseShow(TokenReader tokens)
+    {
+        if (tokens.AtStatementEnd) return null;
+        var name = tokens.TakeName();
+        if (name.Equals("help", StringComparison.OrdinalIgnoreCase)) return ConsoleStatement.Of("SHOW", _help);
+        if (shows.TryFind(name, out var table)) return Show(table);
+        if (!ConsoleParameters.Fixed.TryGetValue(name, out var value)) return null;
+        var answer = Task.FromResult(new ConsoleAnswer("SHOW") { Rows = [[value]] });
+        return new ConsoleStatement([new ConsoleColumn(name.ToLowerInvariant(), ColumnType.Text)], (_, _) => answer);
+    }
+
+    private static ConsoleStatement? ParseSet(TokenReader tokens)
+    {
+        if (tokens.IsWord("session") || tokens.IsWord("local")) tokens.Next();
+        if (tokens.AtStatementEnd) return null;
+        var name = tokens.Next().Text;
+        if (!tokens.TakeSymbol("=") && !tokens.TakeWord("to")) return null;
+        if (tokens.AtStatementEnd) return null;
+        var rest = tokens.Current is { Kind: TokenKind.String or TokenKind.QuotedName } quoted && quoted.End == End(tokens)
+            ? tokens.Next().Text
+            : tokens.TakeRest();
+        if (ConsoleParameters.Fixed.ContainsKey(name) || ConsoleParameters.SetByDrivers.Contains(name))
+            return ConsoleStatement.Of("SET", new PgError("NOTICE", "00000", "SET ignored"));
+        // The only parameter of PostgreSQL's that shows: in SHOW CLIENTS.
+        if (name.Equals("application_name", StringComparison.OrdinalIgnoreCase))
+            return ConsoleStatement.Of("SET", session => session.ApplicationName = rest);
+        return Admin("SET", session =>
+        {
+            var engine = session.Console.Engine;
+            engine.ChangeSettings(settings => SettingsTable.TrySet(settings, name, rest, out var changed, out var error)
+                ? changed
+                : throw new ConsoleException(PgError.Error(SqlState.InvalidParameterValue, $"SET failed: {error}")));
+            session.Console.Core.Log.Command($"SET {name}");
+            return Task.CompletedTask;
+        });
+    }
+
+    private static int End(TokenReader tokens)
+    {
+        var end = 0;
+        foreach (var token in tokens.Statement) end = token.End;
+        return end;
+    }
+
+    private static ConsoleStatement ParseKillClient(TokenReader tokens)
+    {
+        var argument = tokens.AtStatementEnd ? "" : tokens.TakeName();
+        return Admin("KILL_CLIENT", session =>
+        {
+            if (!long.TryParse(argument, out var id))
+                throw new ConsoleException(PgError.Error(SqlState.InvalidParameterValue, "invalid client pointer supplied",
+                    hint: "Give the number in column id of SHOW CLIENTS."));
+            var core = session.Console.Core;
+            core.Log.Command($"KILL_CLIENT {id}");
+            if (core.Consoles.FirstOrDefault(c => c.Id == id) is not { } console)
+            {
+                core.Administration.KillClient(id);
+                return Task.CompletedTask;
+            }
+            core.RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Fail(PgError.Fatal(
+                SqlState.AdminShutdown, "admin forced disconnect", hint: "An administrator issued KILL_CLIENT.")), console);
+            return Task.CompletedTask;
+        });
+    }
+
+    private static ConsoleStatement? ParseShutdown(TokenReader tokens)
+    {
+        var mode = ShutdownMode.Immediate;
+        if (!tokens.AtStatementEnd)
+        {
+            if (tokens.TakeWord("wait_for_servers")) mode = ShutdownMode.WaitForServers;
+            else if (tokens.TakeWord("wait_for_clients")) mode = ShutdownMode.WaitForClients;
+            else return null;
+        }
+        return Admin("SHUTDOWN", session =>
+        {
+            var shutdown = session.Console.Engine.ShutdownAsync(mode);
+            // Immediate: the answer is the end of this connection, too. Else the waiting goes on without it.
+            return mode == ShutdownMode.Immediate ? shutdown : Task.CompletedTask;
+        });
+    }
+
+    /// <summary>
+    /// What drivers send when they connect, give a connection back to their pool, or are asked for a transaction. There is
+    /// nothing to reset but prepared statements, and nothing to roll back.
+    /// </summary>
+    private static ConsoleStatement? ParseOfDrivers(string command, TokenReader tokens)
+    {
+        switch (command)
+        {
+            case "BEGIN" or "START":
+                tokens.SkipStatement();
+                return ConsoleStatement.Of(command == "START" ? "START TRANSACTION" : "BEGIN", session => session.InTransaction = true);
+            case "COMMIT" or "END":
+                tokens.SkipStatement();
+                return ConsoleStatement.Of("COMMIT", session => session.InTransaction = false);
+            case "ROLLBACK" or "ABORT":
+                tokens.SkipStatement();
+                return ConsoleStatement.Of("ROLLBACK", session => session.InTransaction = false);
+            case "DISCARD" when !tokens.AtStatementEnd:
+                var what = tokens.Next().Text.ToUpperInvariant();
+                return ConsoleStatement.Of($"DISCARD {what}", session =>
+                {
+                    if (what == "ALL") session.ForgetStatements();
+                });
+            case "DEALLOCATE" when !tokens.AtStatementEnd:
+                tokens.TakeWord("prepare");
+                if (tokens.TakeWord("all")) return ConsoleStatement.Of("DEALLOCATE ALL", session => session.ForgetStatements());
+                var name = tokens.TakeName();
+                return ConsoleStatement.Of("DEALLOCATE", session =>
+                {
+                    if (!session.ForgetStatement(name))
+                        throw new ConsoleException(PgError.Error("26000", $"prepared statement \"{name}\" does not exist"));
+                });
+            case "RESET":
+                tokens.SkipStatement();
+                return ConsoleStatement.Of("RESET");
+            case "UNLISTEN":
+                tokens.SkipStatement();
+                return ConsoleStatement.Of("UNLISTEN");
+            case "CLOSE" when tokens.TakeWord("all"):
+                return ConsoleStatement.Of("CLOSE CURSOR ALL");
+            default:
+                return null;
+        }
+    }
+
+    /// <summary>A command for admins, run off the loop: it may take locks or read files.</summary>
+    private static ConsoleStatement Admin(string tag, Func<ConsoleSession, Task> run) => new(null, async (session, _) =>
+    {
+        DemandAdmin(session);
+        await Task.Run(() => run(session)).ConfigureAwait(false);
+        return new ConsoleAnswer(tag);
+    });
+
+    private static ConsoleStatement OnDatabase(
+        string command, string? verb, TokenReader tokens, Func<ConsoleSession, string?, Task> run, bool required = false, bool logs = false)
+    {
+        var name = tokens.AtStatementEnd ? null : tokens.TakeName();
+        return Admin(command, session =>
+        {
+            var core = session.Console.Core;
+            if (name is null && required)
+                throw new ConsoleException(PgError.Error("42601", "a database is required"));
+            if (name == EngineCore.ConsoleDatabase && verb is not null)
+                throw new ConsoleException(PgError.Error(SqlState.FeatureNotSupported, $"cannot {verb} admin db: {name}"));
+            if (command is "PAUSE" or "KILL" && core.Administration.AllPaused) throw new AdministrationException("already suspended/paused");
+            if (logs) core.Log.Command(name is null ? command : $"{command} '{name}'");
+            // Makes a database of the * entry known, so that it can be paused before its first client.
+            if (name is not null && command != "RESUME") core.Directory.FindDatabase(name);
+            return run(session, name);
+        });
+    }
+
+    private static Task SetDisabled(ConsoleSession session, string? name, bool disabled)
+    {
+        session.Console.Core.Administration.SetDisabled(name!, disabled);
+        return Task.CompletedTask;
+    }
+
+    private static Task ReloadAsync(ConsoleSession session)
+    {
+        ConfigurationResult result;
+        try
+        {
+            result = session.Console.Engine.Reload();
+        }
+        catch (AdministrationException e)
+        {
+            throw Failed(e.Message);
+        }
+        if (result.Configuration is null) throw Failed(string.Join('\n', result.Errors));
+        return Task.CompletedTask;
+
+        // F0000 is config_file_error.
+        static ConsoleException Failed(string detail) => new(PgError.Error("F0000", "RELOAD failed, see logs for additional details", detail: detail));
+    }
+
+    private static void DemandAdmin(ConsoleSession session)
+    {
+        if (!session.IsAdmin) throw new ConsoleException(PgError.Error("42501", "admin access needed"));
+    }
+}

@@ -1,0 +1,12 @@
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Console;
+
+/// <summary>A statement of the console fails, with what its client is to be told.</summary>
+internal sealed class ConsoleException(PgError error) : Exception(error.Message)
+{
+    public PgError Error { get; } = error;
+
+    public static ConsoleException Syntax(string message, int? position = null) =>
+        new(PgError.Error("42601", message) with { Position = position });
+}

@@ -1,0 +1,346 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions;
+
+namespace Pooler.Engine.Console;
+
+/// <summary>
+/// An administrator's connection: answers by itself instead of forwarding. Statements run off the loop where they take
+/// time; meanwhile the connection is not read, so that answers keep the order of the requests.
+/// </summary>
+/// <remarks>
+/// The file's parts: this one holds the life cycle and the simple protocol, ConsoleSession.Extended.cs the extended one.
+/// </remarks>
+internal sealed partial class ConsoleSession : IConnectionHandler, IListed
+{
+    /// <summary>No message is longer: a statement of the console is a line, and what is incomplete is kept in memory.</summary>
+    private const int LongestMessage = 64 * 1024;
+
+    private readonly LoopContext _context;
+    private readonly MessageWriter _writer;
+    private readonly Queue<ConsoleStatement> _queued = new();
+    private bool _running;
+    private bool _ended;
+    private long _requestStart;
+
+    public ConsoleSession(AdminConsole console, ConsoleRequest request)
+    {
+        Console = console;
+        _context = request.Context;
+        _writer = request.Context.ToClient;
+        Connection = request.Connection;
+        Id = request.Id;
+        User = request.User;
+        IsAdmin = request.IsAdmin;
+        Address = request.Address;
+        Port = request.Port;
+        ApplicationName = request.ApplicationName;
+        ConnectedAt = console.Core.TimeProvider.GetUtcNow();
+        LastRequest = _context.Loop.Now;
+        _context.Consoles.Add(this);
+        _context.Engine.ConsoleStatistics[_context.Loop.Index].Logins++;
+        Welcome();
+    }
+
+    public AdminConsole Console { get; }
+
+    public Connection Connection { get; }
+
+    /// <summary>Unique among clients, those of the pools included.</summary>
+    public long Id { get; }
+
+    public string User { get; }
+
+    /// <summary>Allowed everything; otherwise one of stats_users, who may look only.</summary>
+    public bool IsAdmin { get; }
+
+    public string Address { get; }
+
+    public int Port { get; }
+
+    public DateTimeOffset ConnectedAt { get; }
+
+    public string ApplicationName { get; set; }
+
+    /// <summary>When its last statement came, in loop microseconds.</summary>
+    public long LastRequest { get; private set; }
+
+    /// <summary>Between BEGIN and COMMIT: drivers check that they see the state they asked for. It has no other effect.</summary>
+    public bool InTransaction { get; set; }
+
+    /// <summary>Prepared statements with a name.</summary>
+    public int PreparedStatementCount => _statements.Count;
+
+    public int ListIndex { get; set; } = -1;
+
+    private string LogName => $"{EngineCore.ConsoleDatabase}/{User}@{Address}:{Port}";
+
+    public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
+
+    public void OnMoved(Connection connection) => throw new InvalidOperationException("clients stay on their loop");
+
+    public ReadAnswer OnReadable(Connection connection, Readiness readiness)
+    {
+        if (_ended) return ReadAnswer.Pause;
+        // Nobody would read the answer to what is running; what it has set going is not undone.
+        if (_running) return readiness == Readiness.Bytes ? ReadAnswer.Pause : ReadAnswer.Close;
+        // A client that asks faster than it reads must not make us keep the answers.
+        return connection.HasPendingOutput && readiness == Readiness.Bytes ? ReadAnswer.Pause : ReadAnswer.Read;
+    }
+
+    public int OnReceived(Connection connection, Span<byte> data)
+    {
+        var pos = 0;
+        _writer.Clear();
+        while (!_running && !_ended && data.Length - pos >= MessageHeader.Size)
+        {
+            var length = MessageHeader.Length(data[pos..]);
+            if (length is < 4 or > LongestMessage)
+            {
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, $"invalid message length {length}",
+                    hint: $"The admin console takes messages of up to {LongestMessage} bytes."));
+                return data.Length;
+            }
+            if (data.Length - pos < length + 1) break;
+            _context.Engine.ConsoleStatistics[_context.Loop.Index].BytesReceived += length + 1;
+            Receive(data[pos], data.Slice(pos + MessageHeader.Size, length - 4));
+            pos += length + 1;
+        }
+        if (_ended) return data.Length;
+        Flush();
+        return pos;
+    }
+
+    public void OnDrained(Connection connection)
+    {
+        if (!_running && !_ended) connection.ResumeReading();
+    }
+
+    public void OnClosed(Connection connection, Exception? error) => End("client unexpected eof");
+
+    /// <summary>Tells the administrator why, then closes. On its loop's thread.</summary>
+    public void Fail(PgError error)
+    {
+        if (_ended) return;
+        error.WriteTo(_writer);
+        Flush();
+        Connection.CloseAfterSend();
+        End(error.Message);
+    }
+
+    private void Welcome()
+    {
+        _writer.Clear();
+        _writer.AuthenticationOk();
+        foreach (var (name, value) in ConsoleParameters.Reported) _writer.ParameterStatus(name, value);
+        Span<byte> key = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(key, RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue));
+        _writer.BackendKeyData((int)(Id & int.MaxValue), key);
+        Ready();
+        Flush();
+    }
+
+    private void Receive(byte type, ReadOnlySpan<byte> body)
+    {
+        switch (type)
+        {
+            case Frontend.Terminate:
+                Connection.CloseAfterSend();
+                End("client close request");
+                break;
+            case Frontend.Query when !_skipsToSync:
+                if (ReadText(body) is { } sql) BeginSimple(sql);
+                break;
+            case Frontend.Parse or Frontend.Bind or Frontend.Describe or Frontend.Execute or Frontend.Close
+                or Frontend.Sync or Frontend.Flush:
+                ReceiveExtended(type, body);
+                break;
+            case Frontend.FunctionCall when !_skipsToSync:
+                PgError.Error(SqlState.FeatureNotSupported, "function calls are not supported by the admin console").WriteTo(_writer);
+                Ready();
+                break;
+            case Frontend.CopyData or Frontend.CopyDone or Frontend.CopyFail:
+                // Left over from a copy that did not happen: PostgreSQL ignores these, too.
+                break;
+            default:
+                if (_skipsToSync) break;
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, $"unsupported packet type for admin console: {type}"));
+                break;
+        }
+    }
+
+    private void BeginSimple(string sql)
+    {
+        Began();
+        // Like a PostgreSQL server: the unnamed statement and portal do not outlive a simple query.
+        _unnamed = null;
+        _portals.Clear();
+        try
+        {
+            foreach (var statement in Console.Parser.Parse(sql, []))
+            {
+                if (statement.ParameterTypes.Length > 0) throw ConsoleException.Syntax("there is no parameter $1");
+                _queued.Enqueue(statement);
+            }
+        }
+        catch (ConsoleException e)
+        {
+            _queued.Clear();
+            e.Error.WriteTo(_writer);
+        }
+        RunQueued();
+    }
+
+    private void RunQueued()
+    {
+        if (!_queued.TryDequeue(out var statement))
+        {
+            Ready();
+            return;
+        }
+        Run(statement, [],
+            answer =>
+            {
+                if (statement.IsEmpty)
+                {
+                    _writer.EmptyQueryResponse();
+                }
+                else
+                {
+                    if (statement.Columns is { } columns) WriteDescription(columns, []);
+                    foreach (var row in answer.Rows) WriteRow(row, []);
+                    Complete(statement, answer, answer.Rows.Count);
+                }
+                RunQueued();
+            },
+            error =>
+            {
+                error.WriteTo(_writer);
+                _queued.Clear();
+                Ready();
+            });
+    }
+
+    /// <summary>Runs a statement, now or over some time, and goes on on the loop with its answer.</summary>
+    private void Run(ConsoleStatement statement, object?[] parameters, Action<ConsoleAnswer> answered, Action<PgError> failed)
+    {
+        Task<ConsoleAnswer> work;
+        try
+        {
+            work = statement.Run(this, parameters);
+        }
+        catch (Exception e) when (e is ConsoleException or AdministrationException)
+        {
+            failed(AsError(e));
+            return;
+        }
+        if (work.IsCompleted)
+        {
+            Deliver(work, answered, failed);
+            return;
+        }
+        _running = true;
+        Connection.PauseReading();
+        work.ContinueWith(
+            (done, _) => _context.Loop.Post(_ =>
+            {
+                if (_ended) return;
+                _running = false;
+                _writer.Clear();
+                Deliver(done, answered, failed);
+                if (_ended) return;
+                Flush();
+                if (!_running && !Connection.HasPendingOutput) Connection.ResumeReading();
+            }, null),
+            null, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    }
+
+    private static void Deliver(Task<ConsoleAnswer> work, Action<ConsoleAnswer> answered, Action<PgError> failed)
+    {
+        if (work.IsCompletedSuccessfully) answered(work.Result);
+        else failed(AsError(work.Exception?.InnerException));
+    }
+
+    private static PgError AsError(Exception? exception) => exception switch
+    {
+        ConsoleException e => e.Error,
+        AdministrationException e => PgError.Error(AdministrationState(e.Message), e.Message),
+        null => PgError.Error("57014", "canceled"),
+        _ => PgError.Error("XX000", $"internal error: {exception.Message}"),
+    };
+
+    private static string AdministrationState(string message) =>
+        message.StartsWith("no such database", StringComparison.Ordinal) ? SqlState.InvalidCatalogName
+        : message.StartsWith("client not found", StringComparison.Ordinal) ? "42704"
+        // Object not in prerequisite state: paused already, not paused.
+        : "55000";
+
+    private void Complete(ConsoleStatement statement, ConsoleAnswer answer, int rows)
+    {
+        answer.Notice?.WriteNoticeTo(_writer);
+        _writer.CommandComplete(answer.Tag == "SELECT" ? $"SELECT {rows}" : answer.Tag);
+        var statistics = _context.Engine.ConsoleStatistics[_context.Loop.Index];
+        statistics.Queries++;
+        statistics.Transactions++;
+        var time = _context.Loop.Now - _requestStart;
+        statistics.QueryTime += time;
+        statistics.TransactionTime += time;
+    }
+
+    private void WriteDescription(IReadOnlyList<ConsoleColumn> columns, short[] formats)
+    {
+        var descriptions = new ColumnDescription[columns.Count];
+        for (var i = 0; i < descriptions.Length; i++) descriptions[i] = WireValue.Describe(columns[i], IsBinary(formats, i));
+        _writer.RowDescription(descriptions);
+    }
+
+    private void WriteRow(object?[] row, short[] formats)
+    {
+        _writer.BeginDataRow(row.Length);
+        for (var i = 0; i < row.Length; i++) WireValue.Write(_writer, row[i], IsBinary(formats, i));
+        _writer.End();
+    }
+
+    // No format code: text; one: for all columns; else one per column.
+    private static bool IsBinary(short[] formats, int column) =>
+        formats.Length switch { 0 => false, 1 => formats[0] == 1, _ => column < formats.Length && formats[column] == 1 };
+
+    private void Began()
+    {
+        _requestStart = _context.Loop.Now;
+        LastRequest = _requestStart;
+    }
+
+    private void Ready() => _writer.ReadyForQuery(InTransaction ? TransactionStatus.InTransaction : TransactionStatus.Idle);
+
+    private void Flush()
+    {
+        if (_writer.Length == 0) return;
+        _context.Engine.ConsoleStatistics[_context.Loop.Index].BytesSent += _writer.Length;
+        if (!Connection.Send(_writer.Written)) Connection.PauseReading();
+        _writer.Clear();
+    }
+
+    private string? ReadText(ReadOnlySpan<byte> body)
+    {
+        var reader = new MessageReader(body);
+        if (reader.TryReadCString(out var text) && reader.AtEnd) return Encoding.UTF8.GetString(text);
+        Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid message format"));
+        return null;
+    }
+
+    private void End(string reason)
+    {
+        if (_ended) return;
+        _ended = true;
+        _context.Consoles.Remove(this);
+        if (_context.Engine.Settings.LogDisconnections)
+        {
+            var age = Console.Core.TimeProvider.GetUtcNow() - ConnectedAt;
+            _context.Engine.Log.ClientClosing(Id, LogName, reason, (long)age.TotalSeconds);
+        }
+    }
+}

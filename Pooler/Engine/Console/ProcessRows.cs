@@ -1,0 +1,77 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+
+namespace Pooler.Engine.Console;
+
+/// <summary>SHOW CONFIG, LISTS, MEM, PEERS and STATE.</summary>
+internal sealed class ProcessRows(AdminConsole console)
+{
+    private EngineCore Core => console.Core;
+
+    public IEnumerable<object?[]> Config() => SettingsTable.Describe(Core.Settings)
+        .Select(s => new object?[] { s.Key, s.Value, s.Default, s.Changeable ? "yes" : "no" });
+
+    public IEnumerable<object?[]> Lists() =>
+    [
+        // The console counts among databases, users and pools, as in their own tables.
+        ["databases", Core.Directory.Databases.Count() + 1],
+        ["users", Core.Directory.Users.Count(u => u.Name != EngineCore.ConsoleDatabase) + 1],
+        ["peers", console.Engine.Configuration.Peers.Count],
+        ["pools", Core.Directory.Pools.Count() + 1],
+        ["peer_pools", 0],
+        // PgBouncer keeps freed objects for reuse; here they are the garbage collector's at once.
+        ["free_clients", 0],
+        ["used_clients", Core.ClientCount],
+        ["login_clients", Core.Logins.Count()],
+        ["free_servers", 0],
+        ["used_servers", Core.Servers.Count()],
+        // Names are resolved by the operating system.
+        ["dns_names", 0],
+        ["dns_zones", 0],
+        ["dns_queries", 0],
+        ["dns_pending", 0],
+    ];
+
+    public IEnumerable<object?[]> Peers() => console.Engine.Configuration.Peers.Values.OrderBy(p => p.Id)
+        .Select(p => new object?[] { p.Id, p.Host, p.Port, p.PoolSize ?? Core.Settings.DefaultPoolSize });
+
+    public IEnumerable<object?[]> State()
+    {
+        var paused = Core.Administration.AllPaused;
+        return [["active", paused ? "no" : "yes"], ["paused", paused ? "yes" : "no"], ["suspended", "no"]];
+    }
+
+    /// <summary>
+    /// Objects live in the garbage collector's heap, which does not tell them apart by kind: their rows have counts, no
+    /// sizes, and the bytes of all of them are in gc_heap. memtotal over all rows is therefore the engine's memory.
+    /// </summary>
+    public IEnumerable<object?[]> Memory()
+    {
+        var gc = GC.GetGCMemoryInfo();
+        var used = GC.GetTotalMemory(forceFullCollection: false);
+        var servers = Core.Servers.ToArray();
+        return
+        [
+            Objects("user_cache", Core.Directory.Users.Count()),
+            Objects("credentials_cache", Core.Directory.Users.Count(u => u.Secret is not null)),
+            Objects("db_cache", Core.Directory.Databases.Count()),
+            Objects("peer_cache", console.Engine.Configuration.Peers.Count),
+            Objects("peer_pool_cache", 0),
+            Objects("pool_cache", Core.Directory.Pools.Count()),
+            Objects("outstanding_request_cache", servers.Sum(s => s.Outstanding.Count)),
+            Objects("server_cache", servers.Length),
+            Objects("client_cache", Core.ClientCount),
+            // One receive buffer per loop, whatever the number of connections.
+            ["iobuf_cache", LoopThread.ReceiveBufferSize, Core.Loops.Count, 0, Core.Loops.Count * LoopThread.ReceiveBufferSize],
+            Objects("var_list_cache", Core.Clients.Select(c => c.Parameters).Distinct(ReferenceEqualityComparer.Instance).Count()),
+            Objects("server_prepared_statement_cache", servers.Sum(s => s.Statements.Count)),
+            // Counted in pieces of one byte.
+            ["gc_heap", 1, Clamp(used), Clamp(Math.Max(0, gc.TotalCommittedBytes - used)), Clamp(Math.Max(gc.TotalCommittedBytes, used))],
+        ];
+    }
+
+    private static object?[] Objects(string name, int count) => [name, 0, count, 0, 0];
+
+    // The columns are int4.
+    private static int Clamp(long bytes) => (int)Math.Min(bytes, int.MaxValue);
+}

@@ -1,0 +1,60 @@
+using Pooler.Engine.Pools;
+
+namespace Pooler.Engine.Console;
+
+/// <summary>SHOW STATS, STATS_TOTALS, STATS_AVERAGES and TOTALS.</summary>
+internal sealed class StatisticsRows(AdminConsole console)
+{
+    private static readonly string[] Names =
+    [
+        "server_assignment_count", "xact_count", "query_count", "client_bytes", "server_bytes", "xact_time", "query_time",
+        "wait_time", "ps_client_parse_count", "ps_server_parse_count", "ps_bind_count", "client_login_count",
+    ];
+
+    public IEnumerable<object?[]> Stats() =>
+        Databases().Select(d => Row(d.Database, [.. Counts(d.Totals), .. Averages(d.LastPeriod, d.PeriodLength)]));
+
+    public IEnumerable<object?[]> Totals() => Databases().Select(d => Row(d.Database, Counts(d.Totals)));
+
+    public IEnumerable<object?[]> Averages() => Databases().Select(d => Row(d.Database, Averages(d.LastPeriod, d.PeriodLength)));
+
+    public IEnumerable<object?[]> Sum()
+    {
+        var totals = default(PoolTotals);
+        var period = default(PoolTotals);
+        var length = 0L;
+        foreach (var database in Databases())
+        {
+            totals += database.Totals;
+            period += database.LastPeriod;
+            length = database.PeriodLength;
+        }
+        return Names.Zip(Counts(totals), (name, value) => new object?[] { "total_" + name, value })
+            .Concat(Names.Zip(Averages(period, length), (name, value) => new object?[] { "avg_" + name, value }));
+    }
+
+    private IEnumerable<(string Database, PoolTotals Totals, PoolTotals LastPeriod, long PeriodLength)> Databases() =>
+        console.Core.Administration.Statistics().OrderBy(d => d.Database, StringComparer.Ordinal);
+
+    private static object?[] Row(string database, decimal[] figures) => [database, .. figures.Select(f => (object)f)];
+
+    private static decimal[] Counts(PoolTotals t) =>
+    [
+        t.ServerAssignments, t.Transactions, t.Queries, t.BytesReceived, t.BytesSent, t.TransactionTime, t.QueryTime,
+        t.WaitTime, t.ClientParses, t.ServerParses, t.Binds, t.Logins,
+    ];
+
+    /// <summary>Counts and bytes per second, times per item; whole numbers, as PgBouncer's.</summary>
+    private static decimal[] Averages(PoolTotals t, long microseconds)
+    {
+        decimal PerSecond(long count) => microseconds <= 0 ? 0 : decimal.Truncate((decimal)count * 1_000_000 / microseconds);
+        decimal Each(long time, long count) => count <= 0 ? 0 : time / count;
+        return
+        [
+            PerSecond(t.ServerAssignments), PerSecond(t.Transactions), PerSecond(t.Queries), PerSecond(t.BytesReceived),
+            PerSecond(t.BytesSent), Each(t.TransactionTime, t.Transactions), Each(t.QueryTime, t.Queries),
+            Each(t.WaitTime, t.ServerAssignments), PerSecond(t.ClientParses), PerSecond(t.ServerParses),
+            PerSecond(t.Binds), PerSecond(t.Logins),
+        ];
+    }
+}
