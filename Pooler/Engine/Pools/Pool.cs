@@ -407,6 +407,8 @@ public sealed class Pool
         if (!server.Connection!.CanBeTaken) return "server connection is ending";
         if (server.CloseNeeded) return "database configuration changed";
         if (Database.Paused) return "database paused";
+        // Fresh from its login it serves at least once, however short the lifetime: zero means single use.
+        if (server.IdleSince == 0) return null;
         var own = Database.Settings.ServerLifetime;
         var lifetime = own > TimeSpan.Zero ? own.Value : _host.Settings.ServerLifetime;
         return now - server.OpenedAt >= Microseconds(lifetime) ? "server lifetime over" : null;

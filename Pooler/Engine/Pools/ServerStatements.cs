@@ -14,6 +14,11 @@ public sealed class ServerStatements
     /// <summary>How many it has.</summary>
     public int Count => _nodes.Count;
 
+    /// <summary>The one used longest ago.</summary>
+    internal PreparedStatement? Oldest => _byUse.First?.Value;
+
+    internal bool Contains(PreparedStatement statement) => _nodes.ContainsKey(statement);
+
     /// <summary>Whether the server has it; if so, it now counts as used last.</summary>
     internal bool Use(PreparedStatement statement)
     {

@@ -20,6 +20,9 @@ public sealed class SessionParameters : IEquatable<SessionParameters>
         "application_name", "default_transaction_read_only", "search_path", "scram_iterations",
     ];
 
+    /// <summary>Stands for a value that is not known: equal to none that a client can ask for.</summary>
+    internal const string Unknown = "\0";
+
     // Clients choose values, so the number of distinct sets has no bound of its own; beyond this many, sets are simply
     // not shared any more and comparisons get slower, which is all that happens.
     private const int MostShared = 4096;

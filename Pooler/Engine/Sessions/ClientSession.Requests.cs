@@ -1,3 +1,4 @@
+using System.Text;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Sessions;
@@ -5,6 +6,12 @@ namespace Pooler.Engine.Sessions;
 /// <summary>What a client sends, on its way to the server.</summary>
 internal sealed partial class ClientSession
 {
+    /// <summary>Length of the message <c>RESET ALL</c>.</summary>
+    private const int ShortestReset = 15;
+
+    /// <summary>Npgsql's reset of a connection with prepared statements is about half as long.</summary>
+    private const int LongestReset = 300;
+
     /// <summary>Bytes of the message in transit that have not arrived yet; its beginning is already dealt with.</summary>
     private long _passing;
 
@@ -16,6 +23,9 @@ internal sealed partial class ClientSession
 
     /// <summary>The server takes COPY data from this client and has not been told its end.</summary>
     private bool _copyingIn;
+
+    /// <summary>Reading is paused until more of what was sent has been answered.</summary>
+    private bool _awaitsAnswers;
 
     /// <summary>SQL that brings the server's parameters in line with this client's, to go before its first message.</summary>
     private string? _setup;
@@ -34,6 +44,9 @@ internal sealed partial class ClientSession
         /// <summary>Cannot be judged before more of it has arrived.</summary>
         NeedMore,
 
+        /// <summary>Cannot be judged before it is known how what was sent earlier ended.</summary>
+        AwaitAnswers,
+
         /// <summary>The session has ended.</summary>
         Stop,
     }
@@ -45,6 +58,8 @@ internal sealed partial class ClientSession
         _server!.Outstanding.DropSyncsIgnoredByCopy();
         // The batch is open again: a Sync has to follow the data.
         if (_server.Outstanding.Count == 0) _inBatch = true;
+        // The answers it waits for may be those that will not come now.
+        StopAwaitingAnswers();
     }
 
     /// <summary>The COPY failed; what the client still sends of it is ignored.</summary>
@@ -112,6 +127,12 @@ internal sealed partial class ClientSession
             var available = (int)Math.Min(total, message.Length);
             var verdict = Judge(server, message[..available], total, writer, data[run..pos], out var used);
             if (verdict == Verdict.NeedMore) break;
+            if (verdict == Verdict.AwaitAnswers)
+            {
+                _awaitsAnswers = true;
+                Connection.PauseReading();
+                break;
+            }
             if (verdict == Verdict.Stop) return pos;
             _dropping = verdict == Verdict.Drop;
             if (verdict == Verdict.Forward)
@@ -168,9 +189,15 @@ internal sealed partial class ClientSession
         {
             case Frontend.Query:
                 Begin(server, writer);
+                var resets = ResetsSession(server, message, total, out var kind);
                 _inBatch = false;
-                server.Outstanding.Enqueue(new Request(KindOfQuery(server, message, total)));
-                break;
+                server.Outstanding.Enqueue(new Request(kind));
+                if (!resets || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
+                // PostgreSQL goes back to what the client asked for at its start, but the server knows its own start only.
+                writer.Bytes(before).Bytes(message).Query(restore);
+                server.Outstanding.Enqueue(new Request(RequestKind.OwnQuery));
+                used = message.Length;
+                return Verdict.Replaced;
             case Frontend.FunctionCall:
                 Begin(server, writer);
                 server.Outstanding.Enqueue(new Request(RequestKind.Query));
@@ -185,7 +212,7 @@ internal sealed partial class ClientSession
                 if (_tracksStatements)
                 {
                     var verdict = JudgeStatementMessage(server, message, total, writer, before, out used);
-                    if (verdict != Verdict.NeedMore) _inBatch = true;
+                    if (verdict is not (Verdict.NeedMore or Verdict.AwaitAnswers)) _inBatch = true;
                     return verdict;
                 }
                 Begin(server, writer);
@@ -265,21 +292,41 @@ internal sealed partial class ClientSession
     }
 
     /// <summary>
-    /// Recognises DISCARD ALL and DEALLOCATE ALL before the server answers: drivers send them in front of the next
-    /// command in the same batch (Npgsql resets a connection this way), which must not rely on what they take away.
+    /// Recognises DISCARD ALL, DEALLOCATE ALL and RESET ALL before the server answers: drivers send them in front of the
+    /// next command in the same batch (Npgsql resets a connection this way), which must not rely on what they take away.
     /// Only where they cannot fail: outside a transaction, with nothing before them.
     /// </summary>
-    private RequestKind KindOfQuery(ServerSession server, ReadOnlySpan<byte> message, long total)
+    /// <returns>Whether it resets the session's parameters.</returns>
+    private bool ResetsSession(ServerSession server, ReadOnlySpan<byte> message, long total, out RequestKind kind)
     {
-        if (!_tracksStatements || total is < 17 or > 32 || message.Length < total) return RequestKind.Query;
+        kind = RequestKind.Query;
+        if (total is < ShortestReset or > LongestReset || message.Length < total) return false;
         var own = server.Outstanding.Count == 1 && server.Outstanding.Peek().Kind == RequestKind.OwnQuery;
-        if ((server.Outstanding.Count > 0 && !own) || _inBatch || server.TransactionStatus != TransactionStatus.Idle)
-            return RequestKind.Query;
+        if ((server.Outstanding.Count > 0 && !own) || _inBatch || server.TransactionStatus != TransactionStatus.Idle) return false;
         var sql = message[MessageHeader.Size..^1].Trim(" ;\t\r\n"u8);
-        if (!System.Text.Ascii.EqualsIgnoreCase(sql, "DISCARD ALL"u8) && !System.Text.Ascii.EqualsIgnoreCase(sql, "DEALLOCATE ALL"u8))
-            return RequestKind.Query;
-        server.Statements.Clear();
-        ForgetAllStatements();
-        return RequestKind.ForgetStatements;
+        var discards = Ascii.EqualsIgnoreCase(sql, "DISCARD ALL"u8);
+        if (_tracksStatements && (discards || Ascii.EqualsIgnoreCase(sql, "DEALLOCATE ALL"u8)))
+        {
+            server.Statements.Clear();
+            ForgetAllStatements();
+            kind = RequestKind.ForgetStatements;
+        }
+        return discards || HasPart(sql, "RESET ALL"u8);
+    }
+
+    /// <summary>Whether one of the statements in a text without quotes is the given one.</summary>
+    private static bool HasPart(ReadOnlySpan<byte> sql, ReadOnlySpan<byte> statement)
+    {
+        if (sql.ContainsAny((byte)'\'', (byte)'"', (byte)'$')) return false;
+        foreach (var part in sql.Split((byte)';'))
+            if (Ascii.EqualsIgnoreCase(sql[part].Trim(" \t\r\n"u8), statement)) return true;
+        return false;
+    }
+
+    private void StopAwaitingAnswers()
+    {
+        if (!_awaitsAnswers) return;
+        _awaitsAnswers = false;
+        Connection.ResumeReading();
     }
 }

@@ -92,12 +92,13 @@ internal sealed partial class ClientSession
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid string in message"));
             return Verdict.Stop;
         }
-        StartReplacing(server, writer, before);
+        if (IsUndecided(server, null, name)) return Verdict.AwaitAnswers;
         used = message.Length;
-        Statistics.ClientParses++;
         _statements ??= new(BytesComparer.Instance);
         if (_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var taken))
         {
+            if (IsUndecided(server, taken, default)) return Verdict.AwaitAnswers;
+            StartReplacing(server, writer, before);
             // The server is to say that the name is in use: for that it must have it.
             EnsurePrepared(server, taken, writer);
             WriteParse(writer, taken);
@@ -106,6 +107,13 @@ internal sealed partial class ClientSession
         }
 
         var statement = Registry.Acquire(reader.Rest);
+        if (IsUndecided(server, statement, default))
+        {
+            Registry.Release(statement);
+            return Verdict.AwaitAnswers;
+        }
+        StartReplacing(server, writer, before);
+        Statistics.ClientParses++;
         var clientName = name.ToArray();
         _statements.Add(clientName, statement);
         if (server.Statements.Use(statement))
@@ -134,10 +142,16 @@ internal sealed partial class ClientSession
             Begin(server, writer);
             return Verdict.Forward;
         }
-        if (name.IsEmpty || _statements is null
-            || !_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var statement))
+        if (name.IsEmpty)
         {
-            // Unnamed, or unknown: the server knows what to say.
+            Begin(server, writer);
+            return Verdict.Forward;
+        }
+        var statement = FindStatement(name, out _);
+        if (IsUndecided(server, statement, name)) return Verdict.AwaitAnswers;
+        if (statement is null)
+        {
+            // Unknown: the server knows what to say.
             Begin(server, writer);
             return Verdict.Forward;
         }
@@ -161,8 +175,14 @@ internal sealed partial class ClientSession
         if (message.Length < total && total < 1024) return Verdict.NeedMore;
         var isClose = message[0] == Frontend.Close;
         var reader = new MessageReader(message[MessageHeader.Size..]);
-        if (!reader.TryReadByte(out var kind) || kind != (byte)'S' || !reader.TryReadCString(out var name) || _statements is null
-            || !_statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out var clientName, out var statement))
+        PreparedStatement? statement = null;
+        byte[]? clientName = null;
+        if (reader.TryReadByte(out var kind) && kind == (byte)'S' && reader.TryReadCString(out var name) && !name.IsEmpty)
+        {
+            statement = FindStatement(name, out clientName);
+            if (IsUndecided(server, isClose ? null : statement, name)) return Verdict.AwaitAnswers;
+        }
+        if (statement is null)
         {
             Begin(server, writer);
             if (isClose) server.Outstanding.Enqueue(new Request(RequestKind.Close));
@@ -173,7 +193,7 @@ internal sealed partial class ClientSession
         if (isClose)
         {
             // Other clients may use the statement: only this client's name for it goes.
-            _statements.Remove(clientName);
+            _statements!.Remove(clientName!);
             writer.CloseStatement(NobodysStatement);
             server.Outstanding.Enqueue(new Request(RequestKind.Close, statement, clientName));
         }
@@ -183,6 +203,28 @@ internal sealed partial class ClientSession
             writer.Begin(Frontend.Describe).Byte((byte)'S').CString(statement.ServerName).End();
         }
         return Verdict.Replaced;
+    }
+
+    private PreparedStatement? FindStatement(ReadOnlySpan<byte> name, out byte[]? clientName)
+    {
+        clientName = null;
+        return _statements is not null
+            && _statements.GetAlternateLookup<ReadOnlySpan<byte>>().TryGetValue(name, out clientName, out var statement)
+            ? statement
+            : null;
+    }
+
+    /// <summary>
+    /// Whether something sent in an earlier batch may still turn out not to have been executed, on which it depends what
+    /// a message with this statement or name must become.
+    /// </summary>
+    private bool IsUndecided(ServerSession server, PreparedStatement? statement, ReadOnlySpan<byte> name)
+    {
+        if (server.Outstanding.IsUndecided(statement, name)) return true;
+        // To make room for it, another one would have to go.
+        return statement is not null && server.Statements.Count >= _context.Engine.Settings.MaxPreparedStatements
+            && server.Statements.Oldest is { } oldest && !server.Statements.Contains(statement)
+            && server.Outstanding.IsUndecided(oldest, default);
     }
 
     private void StartReplacing(ServerSession server, MessageWriter writer, ReadOnlySpan<byte> before)

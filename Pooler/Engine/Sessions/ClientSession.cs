@@ -32,6 +32,7 @@ internal enum ClientState : byte
 internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IListed
 {
     private readonly LoopContext _context;
+    private readonly SessionParameters _startupParameters;
     private ServerSession? _server;
     private volatile ClientState _state;
     private long _requestStart;
@@ -43,7 +44,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _context = context;
         Connection = connection;
         Identity = identity;
-        Parameters = parameters;
+        Parameters = _startupParameters = parameters;
         LastActivity = context.Loop.Now;
         _tracksStatements = identity.Pool.Mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
         context.Clients.Add(this);
@@ -89,6 +90,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         switch (_state)
         {
+            case ClientState.Active when _awaitsAnswers:
+                return readiness == Readiness.Broken ? ReadAnswer.Close : ReadAnswer.Pause;
             case ClientState.Active:
                 // Stopped because the server does not take more: a mere half-close is found again behind the bytes.
                 return readiness == Readiness.EndOfStream && _server!.Connection!.HasPendingOutput ? ReadAnswer.Pause : ReadAnswer.Read;
@@ -178,14 +181,22 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// <summary>
     /// The server has answered everything up to a ReadyForQuery.
     /// </summary>
-    public void OnReady(byte transactionStatus, bool moreOutstanding)
+    /// <param name="transactionStatus">As the server said.</param>
+    /// <param name="moreOutstanding">Requests that were sent after the answered one wait for their answers.</param>
+    /// <param name="unexpected">
+    /// Nothing that was known to be sent is answered by it: the client may have sent a Sync that was taken for one that
+    /// COPY ignores, and this is its answer.
+    /// </param>
+    public void OnReady(byte transactionStatus, bool moreOutstanding, bool unexpected)
     {
         var now = _context.Loop.Now;
         var statistics = Statistics;
         LastActivity = now;
         _copyingIn = false;
-        // The client may have sent a Sync that was taken for one that COPY ignores: then this is its answer.
-        if (!moreOutstanding) _inBatch = false;
+        if (unexpected) _inBatch = false;
+        // The beginning of another batch may be on its way already.
+        moreOutstanding |= _inBatch;
+        StopAwaitingAnswers();
         statistics.Queries++;
         if (_requestStart != 0) statistics.QueryTime += now - _requestStart;
         _requestStart = moreOutstanding ? now : 0;
@@ -200,6 +211,12 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             Fail(PgError.Fatal("08P01", "transaction blocks not allowed in statement pooling mode",
                 hint: "Use pool_mode = transaction or session for this database."));
         }
+    }
+
+    /// <summary>The server has answered a query of ours that followed the client's last one.</summary>
+    public void OnOwnQueryDone()
+    {
+        if (_server!.Outstanding.Count == 0 && !_inBatch) _requestStart = _transactionStart = 0;
     }
 
     /// <summary>Gives the server back when the pool mode says so and nothing is in flight. Called after each batch of answers.</summary>
@@ -323,13 +340,15 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _server = null;
         _state = ClientState.Idle;
         _requestStart = _transactionStart = 0;
+        _setup = null;
+        _awaitsAnswers = false;
         server.Unlink();
         // It may have been stopped because this very server did not take its bytes.
         Connection.ResumeReading();
     }
 
-    private bool IsQuiet(ServerSession server) =>
-        server.Outstanding.Count == 0 && !_inBatch && _passing == 0 && _setup is null;
+    // A setup that has not been sent needs no answer.
+    private bool IsQuiet(ServerSession server) => server.Outstanding.Count == 0 && !_inBatch && _passing == 0;
 
     private void End(string reason, bool byPeer)
     {

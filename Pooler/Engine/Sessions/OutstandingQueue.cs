@@ -44,6 +44,9 @@ internal readonly record struct Request(RequestKind Kind, PreparedStatement? Sta
 {
     /// <summary>Whether ReadyForQuery ends it.</summary>
     public bool EndsWithReady => Kind <= RequestKind.Sync;
+
+    /// <summary>Whether its outcome decides what the server has prepared, or what a name of the client means.</summary>
+    public bool ChangesStatements => Statement is not null;
 }
 
 /// <summary>
@@ -54,12 +57,17 @@ internal sealed class OutstandingQueue
 {
     private Request[] _ring = new Request[8];
     private int _head;
+    private int _statementChanges;
 
     public int Count { get; private set; }
+
+    /// <summary>An entry by its position from the oldest.</summary>
+    public ref readonly Request this[int index] => ref _ring[(_head + index) & (_ring.Length - 1)];
 
     public void Enqueue(in Request request)
     {
         if (Count == _ring.Length) Grow();
+        if (request.ChangesStatements) _statementChanges++;
         _ring[(_head + Count++) & (_ring.Length - 1)] = request;
     }
 
@@ -71,7 +79,26 @@ internal sealed class OutstandingQueue
         _ring[_head] = default;
         _head = (_head + 1) & (_ring.Length - 1);
         Count--;
+        if (request.ChangesStatements) _statementChanges--;
         return request;
+    }
+
+    /// <summary>
+    /// Whether a batch that was sent before the one in the making, and is not answered yet, decides about a statement or
+    /// a client's name. Within one batch everything is certain enough: after an error the server passes over all of it.
+    /// </summary>
+    public bool IsUndecided(PreparedStatement? statement, ReadOnlySpan<byte> clientName)
+    {
+        if (_statementChanges == 0) return false;
+        var ended = Count;
+        while (ended > 0 && !this[ended - 1].EndsWithReady) ended--;
+        for (var i = 0; i < ended; i++)
+        {
+            ref readonly var request = ref this[i];
+            if (!request.ChangesStatements) continue;
+            if (request.Statement == statement || (request.ClientName is { } name && clientName.SequenceEqual(name))) return true;
+        }
+        return false;
     }
 
     /// <summary>
@@ -94,7 +121,7 @@ internal sealed class OutstandingQueue
     public void Clear()
     {
         Array.Clear(_ring);
-        _head = Count = 0;
+        _head = Count = _statementChanges = 0;
     }
 
     private void Grow()

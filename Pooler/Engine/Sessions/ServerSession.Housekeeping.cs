@@ -80,8 +80,9 @@ internal sealed partial class ServerSession
                         if (_engine.IsTracked(text)) Parameters = Parameters.With(text, System.Text.Encoding.UTF8.GetString(value));
                     }
                     break;
-                case Backend.CommandComplete when message[MessageHeader.Size..].SequenceEqual("DISCARD ALL\0"u8):
-                    Statements.Clear();
+                case Backend.CommandComplete:
+                    if (message[MessageHeader.Size..].SequenceEqual("DISCARD ALL\0"u8)) Statements.Clear();
+                    NoteReset(message[MessageHeader.Size..]);
                     break;
                 case Backend.ErrorResponse:
                     _ownQueryFailed = true;

@@ -138,30 +138,15 @@ internal sealed partial class ServerSession
     private bool OnReadyForQuery(ClientSession client, ReadOnlySpan<byte> message)
     {
         TransactionStatus = message[MessageHeader.Size];
-        var own = false;
-        while (Outstanding.Count > 0)
+        var skipped = 0;
+        while (skipped < Outstanding.Count && !Outstanding[skipped].EndsWithReady) skipped++;
+        // Backwards, as one undoes things: a name may have been closed and given again.
+        for (var i = skipped - 1; i >= 0; i--) TakeBack(client, Outstanding[i]);
+        for (; skipped > 0; skipped--) Outstanding.Dequeue();
+        var unexpected = Outstanding.Count == 0;
+        if (unexpected || Outstanding.Dequeue().Kind != RequestKind.OwnQuery)
         {
-            var request = Outstanding.Dequeue();
-            if (request.EndsWithReady)
-            {
-                own = request.Kind == RequestKind.OwnQuery;
-                break;
-            }
-            // Sent, but passed over because of an error before it, or it was the error.
-            switch (request.Kind)
-            {
-                case RequestKind.Parse or RequestKind.OwnParse when request.Statement is { } statement:
-                    Statements.Remove(statement);
-                    break;
-                case RequestKind.OwnClose:
-                    Statements.Add(request.Statement!);
-                    break;
-            }
-            client.OnRequestSkipped(request);
-        }
-        if (!own)
-        {
-            client.OnReady(TransactionStatus, Outstanding.Count > 0);
+            client.OnReady(TransactionStatus, Outstanding.Count > 0, unexpected);
             return false;
         }
 
@@ -174,7 +159,23 @@ internal sealed partial class ServerSession
             if (_reported[name] is null) now = now.With(name, value);
         Parameters = now;
         client.Parameters = now;
+        client.OnOwnQueryDone();
         return true;
+    }
+
+    /// <summary>Sent, but passed over because of an error before it, or it was the error.</summary>
+    private void TakeBack(ClientSession client, in Request request)
+    {
+        switch (request.Kind)
+        {
+            case RequestKind.Parse or RequestKind.OwnParse when request.Statement is { } statement:
+                Statements.Remove(statement);
+                break;
+            case RequestKind.OwnClose:
+                Statements.Add(request.Statement!);
+                break;
+        }
+        client.OnRequestSkipped(request);
     }
 
     private bool OnParameterStatus(ClientSession client, ReadOnlySpan<byte> message)
@@ -220,10 +221,19 @@ internal sealed partial class ServerSession
     /// <summary>Recognises what takes prepared statements away, unless it was recognised when it was sent.</summary>
     private void OnCommandComplete(ClientSession client, ReadOnlySpan<byte> tag)
     {
+        NoteReset(tag);
         if (!tag.SequenceEqual("DISCARD ALL\0"u8) && !tag.SequenceEqual("DEALLOCATE ALL\0"u8)) return;
         if (Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.ForgetStatements) return;
         Statements.Clear();
         client.ForgetAllStatements();
+    }
+
+    /// <summary>Parameters may have gone back to the server's own values; of those that it does not report, nobody tells.</summary>
+    private void NoteReset(ReadOnlySpan<byte> tag)
+    {
+        if (!tag.SequenceEqual("DISCARD ALL\0"u8) && !tag.SequenceEqual("RESET\0"u8)) return;
+        foreach (var (name, _) in Parameters.Values)
+            if (_reported[name] is null) Parameters = Parameters.With(name, SessionParameters.Unknown);
     }
 
     private void FailProtocol(string what)

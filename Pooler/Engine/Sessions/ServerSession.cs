@@ -52,6 +52,9 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>Tracked parameters as they are on this server.</summary>
     public SessionParameters Parameters { get; private set; } = SessionParameters.Empty;
 
+    /// <summary>Tracked parameters as the server reported them at its start: what a reset goes back to.</summary>
+    public SessionParameters ParametersAtLogin => _reported;
+
     /// <summary>What is still to be answered.</summary>
     public OutstandingQueue Outstanding { get; } = new();
 
