@@ -114,8 +114,13 @@ internal sealed unsafe class EpollConnection : LoopConnection
     private protected override bool HasInput()
     {
         byte first;
-        return Libc.recv(_descriptor, &first, 1, Libc.Peek | Libc.DontWait) >= 0
-            || Marshal.GetLastPInvokeError() != Libc.Eagain;
+        if (Libc.recv(_descriptor, &first, 1, Libc.Peek | Libc.DontWait) >= 0)
+            return true;
+        var errno = Marshal.GetLastPInvokeError();
+        if (errno == Libc.Eagain)
+            return false;
+        NoteFailure(Libc.ToSocketError(errno));
+        return true;
     }
 
     private protected override Exception? TakeError()

@@ -47,9 +47,11 @@ internal sealed unsafe class EpollLoop : LoopThread
 
     public override Connection Adopt(Socket socket, IConnectionHandler handler)
     {
+        // A duplicate: a Socket can't be parted from its descriptor. Non-blocking is a property of what both refer to.
         socket.Blocking = false;
-        var descriptor = (int)socket.SafeHandle.DangerousGetHandle();
-        socket.SafeHandle.SetHandleAsInvalid();
+        var descriptor = Libc.fcntl((int)socket.SafeHandle.DangerousGetHandle(), Libc.DuplicateCloseOnExec, 0);
+        if (descriptor < 0)
+            throw Libc.LastError();
         socket.Dispose();
         var connection = EpollConnection.Adopt(this, descriptor);
         connection.Handler = handler;

@@ -20,6 +20,7 @@ internal static unsafe partial class Libc
     public const int EpollCtlAdd = 1;
     public const int EpollCtlDel = 2;
 
+    public const int DuplicateCloseOnExec = 1030;
     public const int CloseOnExec = 0x80000;
     public const int NonBlocking = 0x800;
     public const int NoSignal = 0x4000;
@@ -85,6 +86,10 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int shutdown(int descriptor, int how);
+
+    /// <remarks>Variadic in C; on Linux an int is passed the same way either way.</remarks>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fcntl(int descriptor, int command, int argument);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int close(int descriptor);

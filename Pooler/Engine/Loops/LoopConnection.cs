@@ -47,6 +47,7 @@ internal abstract class LoopConnection : Connection
     private HeldBytes _output;
     private volatile int _generation = Interlocked.Increment(ref _lastGeneration);
     private volatile int _flags;
+    private SocketError _failure;
 
     [Flags]
     private protected enum State
@@ -173,7 +174,7 @@ internal abstract class LoopConnection : Connection
         {
             if (error != SocketError.WouldBlock)
             {
-                SendingFailed();
+                SendingFailed(error);
                 return true;
             }
 
@@ -309,7 +310,7 @@ internal abstract class LoopConnection : Connection
             return;
         }
 
-        if (readiness != Readiness.Broken && (flags & State.Paused) != 0)
+        if (readiness == Readiness.Bytes && (flags & State.Paused) != 0)
             return;
         if ((flags & State.EndAnnounced) != 0 && readiness == Readiness.Bytes)
             readiness = Readiness.EndOfStream;
@@ -349,6 +350,13 @@ internal abstract class LoopConnection : Connection
         handler.OnClosed(this, error);
     }
 
+    /// <summary>The kernel tells an error once, be it to a peek or a send: kept for <see cref="IConnectionHandler.OnClosed"/>.</summary>
+    private protected void NoteFailure(SocketError error)
+    {
+        if (_failure == SocketError.Success)
+            _failure = error;
+    }
+
     /// <summary>Sends pending output.</summary>
     private protected void Flush()
     {
@@ -362,7 +370,7 @@ internal abstract class LoopConnection : Connection
                 else if ((Flags & State.Lingering) != 0)
                     Close();
                 else
-                    SendingFailed();
+                    SendingFailed(error);
                 return;
             }
 
@@ -383,8 +391,9 @@ internal abstract class LoopConnection : Connection
     /// <summary>
     /// The peer is gone, but bytes it sent before may be worth reading (a server's last words): the handler decides.
     /// </summary>
-    private protected void SendingFailed()
+    private protected void SendingFailed(SocketError error)
     {
+        NoteFailure(error);
         _output.Release();
         Flags |= State.SendFailed;
         Owner.AddReady(this, _generation, Readiness.Broken);
@@ -472,7 +481,7 @@ internal abstract class LoopConnection : Connection
                 return false;
 
             default:
-                Fail(readiness == Readiness.Broken ? TakeError() ?? SendError() : null);
+                Fail(readiness == Readiness.Broken ? NotedFailure() ?? TakeError() : null);
                 return false;
         }
     }
@@ -519,7 +528,7 @@ internal abstract class LoopConnection : Connection
         {
             if (received == 0 || error != SocketError.WouldBlock || (Flags & State.SendFailed) != 0)
             {
-                Fail(received == 0 ? SendError() : SendError() ?? ReceiveError(error));
+                Fail(received == 0 ? NotedFailure() : NotedFailure() ?? new SocketException((int)error));
                 return false;
             }
 
@@ -620,8 +629,5 @@ internal abstract class LoopConnection : Connection
 
     private void CloseLater(long delay) => Loop.Schedule(delay, static state => ((LoopConnection)state!).Close(), this);
 
-    private SocketException? SendError() =>
-        (Flags & State.SendFailed) != 0 ? new SocketException((int)SocketError.ConnectionReset) : null;
-
-    private static SocketException ReceiveError(SocketError error) => new((int)error);
+    private SocketException? NotedFailure() => _failure == SocketError.Success ? null : new SocketException((int)_failure);
 }

@@ -104,19 +104,7 @@ internal sealed class SocketConnection : LoopConnection
         }
     }
 
-    private protected override bool HasInput()
-    {
-        try
-        {
-            Span<byte> first = stackalloc byte[1];
-            _socket.Receive(first, SocketFlags.Peek, out var error);
-            return error != SocketError.WouldBlock;
-        }
-        catch (ObjectDisposedException)
-        {
-            return false;
-        }
-    }
+    private protected override bool HasInput() => Look() != LoopEvents.None;
 
     private protected override Exception? TakeError()
     {
@@ -131,22 +119,18 @@ internal sealed class SocketConnection : LoopConnection
         }
     }
 
-    private protected override void ShutdownSend()
-    {
-        try
-        {
-            _socket.Shutdown(SocketShutdown.Send);
-        }
-        catch (SocketException)
-        {
-            // The peer has reset the connection: nothing to end any more.
-        }
-    }
+    private protected override void ShutdownSend() => Shutdown(SocketShutdown.Send);
 
     private protected override void CloseSocket()
     {
         Owner.Table.Remove(_index);
-        _socket?.Dispose();
+        if (_socket is not null)
+        {
+            // Disposing a socket resets the connection when an operation is under way, unless it was shut down before.
+            Shutdown(SocketShutdown.Both);
+            _socket.Dispose();
+        }
+
         _reading?.Dispose();
         _writing?.Dispose();
 
@@ -222,6 +206,18 @@ internal sealed class SocketConnection : LoopConnection
             operation);
     }
 
+    private void Shutdown(SocketShutdown what)
+    {
+        try
+        {
+            _socket.Shutdown(what);
+        }
+        catch (SocketException)
+        {
+            // Never connected, or reset by the peer: nothing to end.
+        }
+    }
+
     private EndPoint? Ask(Func<Socket, EndPoint?> question)
     {
         try
@@ -289,13 +285,16 @@ internal sealed class SocketConnection : LoopConnection
         {
             Span<byte> first = stackalloc byte[1];
             var count = _socket.Receive(first, SocketFlags.Peek, out var error);
-            return error switch
+            switch (error)
             {
-                SocketError.Success when count > 0 => LoopEvents.Readable,
-                SocketError.Success => LoopEvents.Readable | LoopEvents.EndOfStream,
-                SocketError.WouldBlock or SocketError.Interrupted => LoopEvents.None,
-                _ => LoopEvents.Readable | LoopEvents.Broken,
-            };
+                case SocketError.Success:
+                    return count > 0 ? LoopEvents.Readable : LoopEvents.Readable | LoopEvents.EndOfStream;
+                case SocketError.WouldBlock or SocketError.Interrupted:
+                    return LoopEvents.None;
+                default:
+                    NoteFailure(error);
+                    return LoopEvents.Readable | LoopEvents.Broken;
+            }
         }
         catch (ObjectDisposedException)
         {
@@ -321,10 +320,18 @@ internal sealed class SocketConnection : LoopConnection
 
             if (received < 0 && error == SocketError.WouldBlock)
                 ArmReading();
+            else if (received == 0)
+                loop.Dispatch(this, generation, LoopEvents.EndOfStream);
             else
-                loop.Dispatch(this, generation, received == 0 ? LoopEvents.EndOfStream : LoopEvents.Broken);
+                ReadAheadFailed(loop, generation, error);
             return;
         }
+    }
+
+    private void ReadAheadFailed(LoopThread loop, int generation, SocketError error)
+    {
+        NoteFailure(error);
+        loop.Dispatch(this, generation, LoopEvents.Broken);
     }
 
     private void ContinueSending()
@@ -350,7 +357,7 @@ internal sealed class SocketConnection : LoopConnection
             if ((Flags & State.Lingering) != 0)
                 Close();
             else
-                SendingFailed();
+                SendingFailed(writing.SocketError);
             return;
         }
 

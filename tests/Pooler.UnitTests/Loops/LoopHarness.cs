@@ -15,13 +15,16 @@ internal sealed class LoopHarness : IDisposable
 
     private readonly ConcurrentQueue<Socket> _peers = new();
 
-    public LoopHarness(LoopBackend backend, int loops = 1, TimeProvider? timeProvider = null, ILogger? logger = null)
+    public LoopHarness(LoopBackend backend, int loops = 1, TimeProvider? timeProvider = null)
     {
-        Group = new LoopGroup(backend, loops, timeProvider ?? TimeProvider.System, logger ?? NullLogger.Instance);
+        Group = new LoopGroup(backend, loops, timeProvider ?? TimeProvider.System, Errors);
         Group.Start();
     }
 
     public LoopGroup Group { get; }
+
+    /// <summary>What the loops logged: exceptions that escaped from handlers and posted work.</summary>
+    public ErrorLog Errors { get; } = new();
 
     public EventLoop Loop => Group.Loops[0];
 
@@ -133,6 +136,7 @@ internal sealed class LoopHarness : IDisposable
         Group.Dispose();
         foreach (var peer in _peers)
             peer.Dispose();
+        Assert.Empty(Errors.Exceptions);
     }
 }
 
@@ -214,6 +218,23 @@ internal sealed class TestHandler : IConnectionHandler
             _violations.Enqueue($"{call} on a wrong thread");
         if (ClosedCalls > 0)
             _violations.Enqueue($"{call} after OnClosed");
+    }
+}
+
+/// <summary>Keeps the exceptions that are logged.</summary>
+internal sealed class ErrorLog : ILogger
+{
+    public ConcurrentQueue<Exception> Exceptions { get; } = new();
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => true;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        if (exception is not null)
+            Exceptions.Enqueue(exception);
     }
 }
 
