@@ -22,7 +22,7 @@ internal static class MachineLock
             catch (IOException) when (attempt < 3000)
             {
                 if (attempt == 20)
-                    progress?.Report($"Waiting for another process of ours ({name}) …");
+                    progress?.Report($"Waiting for another LocalRun or test that is busy with the same ({name}) …");
                 await Task.Delay(200, cancellationToken).ConfigureAwait(false);
             }
             catch (IOException e)

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using LocalRun.Manifest;
 using LocalRun.Processes;
@@ -56,7 +57,8 @@ internal sealed class ProjectBuild
     private static async Task BuildAsync(IReadOnlyList<string> projects, string directory, Screen screen, CancellationToken cancellationToken)
     {
         // Two builds of the same projects at once spoil each other's obj folders.
-        using var alone = await MachineLock.TakeAsync("build", screen, cancellationToken).ConfigureAwait(false);
+        var clone = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(directory)))[..12];
+        using var alone = await MachineLock.TakeAsync("build-" + clone, screen, cancellationToken).ConfigureAwait(false);
         screen.Report($"Building {string.Join(", ", projects.Select(Path.GetFileNameWithoutExtension))} (the first time restores packages) …");
 
         using var temporary = TemporaryDirectory.Create("pooler-build-");

@@ -34,6 +34,7 @@ public sealed partial class KeptManifestTests
         Assert.Matches(@"99th percentile:\s+[\d.,]+ ms", load.Output);
 
         // The very lines that the program tells people to type.
+        Assert.Matches(@"(?m)^shop\|postgres\|", await PsqlAsync(runner, "admin console", "SHOW POOLS"));
         Assert.Equal("1", (await PsqlAsync(runner, "shop-pooled", "SELECT 1")).Trim());
         Assert.Equal("200", (await PsqlAsync(runner, "shop", "SHOW max_connections")).Trim());
 
