@@ -122,6 +122,10 @@ public interface IConnectionHandler
     void OnDrained(Connection connection);
 
     /// <summary>The connection now belongs to another loop, on whose thread this runs; see <see cref="EventLoop.Take"/>.</summary>
+    /// <remarks>
+    /// Once per announced take, unless the connection is taken again before. A handler that puts a connection where
+    /// others can take it before this has come must check under their lock that it is still this loop's.
+    /// </remarks>
     void OnMoved(Connection connection);
 
     /// <summary>

@@ -13,7 +13,7 @@ namespace Pooler.Engine.Loops;
 /// a loop that has just lost it. <see cref="MoveTo"/> changes <see cref="_generation"/> before anything but the loop, so
 /// whoever reads state first and then finds the event's generation unchanged (<see cref="TryGetFlags"/>) has read its
 /// own state. What follows is safe when that state rules out a take: a connection that is connecting, paused,
-/// lingering, just moved or has bytes kept or pending is not quiet, and only quiet ones are taken. All else goes
+/// lingering or has bytes kept or pending is not quiet, and only quiet ones are taken. All else goes
 /// through <see cref="IConnectionHandler.OnReadable"/>, which decides under the pool's lock.
 /// </para>
 /// <para>
@@ -49,6 +49,12 @@ internal abstract class LoopConnection : Connection
     private volatile int _flags;
     private SocketError _failure;
 
+    /// <summary>
+    /// The generation whose first event is to be preceded by <see cref="IConnectionHandler.OnMoved"/>. Not a flag: the
+    /// handler may give the connection away again before it has come.
+    /// </summary>
+    private int _announced;
+
     [Flags]
     private protected enum State
     {
@@ -73,9 +79,6 @@ internal abstract class LoopConnection : Connection
         /// <summary>The kernel refused to send because the peer is gone; the handler is about to be asked.</summary>
         SendFailed = 16,
 
-        /// <summary>Taken by this loop from another thread: <see cref="IConnectionHandler.OnMoved"/> comes first.</summary>
-        Moved = 32,
-
         /// <summary><see cref="CloseAfterSend"/>: the handler has left, the rest is sent and the peer's end awaited.</summary>
         Lingering = 64,
 
@@ -95,7 +98,7 @@ internal abstract class LoopConnection : Connection
     public override bool HasKeptInput => !_input.IsEmpty;
 
     public override bool CanBeTaken =>
-        (Flags & ~(State.Accepted | State.Moved)) == 0 && !HasPendingOutput && !HasKeptInput;
+        (Flags & ~State.Accepted) == 0 && !HasPendingOutput && !HasKeptInput;
 
     internal LoopThread Owner => (LoopThread)Loop;
 
@@ -249,16 +252,9 @@ internal abstract class LoopConnection : Connection
             loop.CountAccepted(1);
         }
 
-        // An announcement that has not been made yet went to a loop that has lost the connection again.
-        Flags = (Flags & State.Accepted) | (announce ? State.Moved : 0);
+        // Overwrites an announcement that has not been made yet: the loop it was for has lost the connection again.
+        Volatile.Write(ref _announced, announce ? _generation : 0);
         MoveSocket(from, loop);
-    }
-
-    /// <summary>Taken by the loop that has it already.</summary>
-    internal void AnnounceMove()
-    {
-        if (!IsClosed)
-            Handler.OnMoved(this);
     }
 
     /// <summary>An event of the socket, on the thread of the loop it was reported to.</summary>
@@ -266,26 +262,22 @@ internal abstract class LoopConnection : Connection
     {
         if (!TryGetFlags(generation, out var flags))
             return;
-        if ((flags & (State.Moved | State.Connecting | State.Lingering)) != 0)
+        if (Volatile.Read(ref _announced) == generation
+            && Interlocked.CompareExchange(ref _announced, 0, generation) == generation)
         {
-            if ((flags & State.Moved) != 0)
-            {
-                Flags &= ~State.Moved;
-                Handler.OnMoved(this);
-            }
-            else if ((flags & State.Lingering) != 0)
-            {
-                Linger(events);
-                return;
-            }
-            else if (!FinishConnecting(events))
-            {
-                return;
-            }
-
+            Handler.OnMoved(this);
             if (generation != _generation)
                 return;
         }
+
+        if ((flags & State.Lingering) != 0)
+        {
+            Linger(events);
+            return;
+        }
+
+        if ((flags & State.Connecting) != 0 && (!FinishConnecting(events) || generation != _generation))
+            return;
 
         // Pending output, if any was seen before the generation was found unchanged, is our own.
         if ((events & LoopEvents.Writable) != 0 && HasPendingOutput && TryGetFlags(generation, out _))
@@ -456,8 +448,8 @@ internal abstract class LoopConnection : Connection
 
             var answer = Handler.OnReadable(this, readiness);
             Volatile.ReadBarrier();
-            if (answer == ReadAnswer.NotMine || generation != _generation || !Obey(generation, answer, readiness)
-                || !ReadOnce(generation, readiness))
+            if (answer == ReadAnswer.NotMine || !TryGetFlags(generation, out flags) || (flags & State.Lingering) != 0
+                || !Obey(answer, readiness) || !ReadOnce(generation, readiness))
             {
                 return;
             }
@@ -465,7 +457,7 @@ internal abstract class LoopConnection : Connection
     }
 
     /// <returns>Whether to read now.</returns>
-    private bool Obey(int generation, ReadAnswer answer, Readiness readiness)
+    private bool Obey(ReadAnswer answer, Readiness readiness)
     {
         switch (answer)
         {

@@ -100,10 +100,10 @@ internal abstract partial class LoopThread : EventLoop
     public override void Take(Connection connection, bool announce)
     {
         var moving = (LoopConnection)connection;
-        if (moving.Loop != this)
+
+        // To the same loop too, when it is announced: an event may have been answered with NotMine meanwhile.
+        if (announce || moving.Loop != this)
             moving.MoveTo(this, announce);
-        else if (announce)
-            Post(static state => ((LoopConnection)state!).AnnounceMove(), moving);
     }
 
     /// <summary>Looks at the connection again in the next turn, before the loop waits for anything.</summary>
