@@ -198,7 +198,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     /// </summary>
     private TextWriter? Console() =>
         commandLine.Quiet || commandLine.DaemonChild ? null
-        : commandLine.ConfigurationFile is null ? System.Console.Out
+        : _sources.ConfigurationFile is null ? System.Console.Out
         : System.Console.Error;
 
     private static string Text(System.Net.EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint ? $"unix:{endPoint}" : endPoint.ToString()!;

@@ -5,10 +5,24 @@ using Pooler.Engine.Configuration;
 namespace Pooler.Server;
 
 /// <summary>The configuration sources of this process: they are read anew at every reload.</summary>
-internal sealed class ProcessConfiguration(CommandLine commandLine)
+internal sealed class ProcessConfiguration
 {
-    private readonly IReadOnlyDictionary<string, string> _environment =
-        Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string?)e.Value ?? "");
+    private readonly CommandLine _commandLine;
+    private readonly Dictionary<string, string> _environment;
+
+    public ProcessConfiguration(CommandLine commandLine)
+    {
+        _commandLine = commandLine;
+        _environment = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().ToDictionary(e => (string)e.Key, e => (string?)e.Value ?? "");
+
+        // A variable may name the file in the command line's place; as a setting it would undo SET conffile at each reload.
+        ConfigurationFile = commandLine.ConfigurationFile;
+        foreach (var name in new[] { "POOLER_CONFFILE", "PGBOUNCER_CONFFILE" })
+            if (_environment.Remove(name, out var file) && file.Length > 0) ConfigurationFile ??= file;
+    }
+
+    /// <summary>The file that the process was started with; null when there is none.</summary>
+    public string? ConfigurationFile { get; }
 
     /// <summary>Reads everything.</summary>
     /// <param name="running">What runs now, at a reload.</param>
@@ -28,7 +42,7 @@ internal sealed class ProcessConfiguration(CommandLine commandLine)
             new ConfigurationSources
             {
                 // The console may have named another file with SET conffile.
-                File = running is null ? commandLine.ConfigurationFile : running.Settings.ConfFile,
+                File = running is null ? ConfigurationFile : running.Settings.ConfFile,
                 Environment = _environment,
                 Keys = keys,
                 CommandLine = CommandLineSettings(),
@@ -55,8 +69,8 @@ internal sealed class ProcessConfiguration(CommandLine commandLine)
     private Dictionary<string, string> CommandLineSettings()
     {
         var settings = new Dictionary<string, string>();
-        if (commandLine.User is { } user) settings["user"] = user;
-        if (commandLine.Verbosity > 0) settings["verbose"] = Math.Min(commandLine.Verbosity, 3).ToString(CultureInfo.InvariantCulture);
+        if (_commandLine.User is { } user) settings["user"] = user;
+        if (_commandLine.Verbosity > 0) settings["verbose"] = Math.Min(_commandLine.Verbosity, 3).ToString(CultureInfo.InvariantCulture);
         return settings;
     }
 }

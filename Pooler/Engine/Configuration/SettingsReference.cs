@@ -18,7 +18,7 @@ public static class SettingsReference
             Sources, weakest first; a later one overrides single settings of an earlier one:
 
             1. `appsettings.json` next to the program or in the working directory, section `Pooler`.
-            2. The configuration file of the command line, in PgBouncer's ini format.
+            2. The configuration file of the command line (or of `POOLER_CONFFILE`), in PgBouncer's ini format.
             3. Environment variables.
             4. Options of the command line (`-v`, `-u`).
 

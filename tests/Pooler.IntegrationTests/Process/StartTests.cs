@@ -58,6 +58,14 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
+    public async Task A_variable_may_name_the_configuration_file()
+    {
+        _directory.Write("pooler.ini", Ini("verbose = 1"));
+        await using var pooler = PoolerProgram.Start(_directory.Path, [], ("POOLER_CONFFILE", "pooler.ini"));
+        await pooler.UpAsync();
+    }
+
+    [Fact]
     public async Task Appsettings_alone_are_enough_to_start()
     {
         var port = PoolerProgram.FreePort();
