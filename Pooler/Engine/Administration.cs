@@ -33,7 +33,11 @@ internal sealed class Administration(EngineCore engine)
     private long _periodLength;
 
     /// <summary>Whether all of the pooler is paused by PAUSE without a database.</summary>
-    public bool AllPaused { get; private set; }
+    public bool AllPaused
+    {
+        get => engine.Directory.PausesNew;
+        private set => engine.Directory.PausesNew = value;
+    }
 
     /// <summary>Stops giving out servers and closes them as they come free.</summary>
     /// <returns>Ends when all servers concerned are closed.</returns>

@@ -180,6 +180,8 @@ internal sealed class EngineCore : IPoolHost
         void Dismiss() => RunOn(context.Loop, static state => ((Connection)state!).CloseAfterSend(), requester);
         if (target is null)
         {
+            foreach (var console in Consoles)
+                if (console.IsMeantBy(pid, key.Span)) RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Cancel(), console);
             Dismiss();
             return;
         }

@@ -12,6 +12,9 @@ internal sealed class PoolDirectory(IPoolHost host)
     private readonly ConcurrentDictionary<(PoolDatabase, PoolUser), Pool> _pools = new();
     private volatile DatabaseSettings? _fallback;
 
+    /// <summary>All are paused (PAUSE without a name): also those that become known meanwhile.</summary>
+    public bool PausesNew { get; set; }
+
     public IEnumerable<PoolDatabase> Databases => _databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal);
 
     public IEnumerable<PoolUser> Users => _users.Values.OrderBy(u => u.Name, StringComparer.Ordinal);
@@ -35,7 +38,9 @@ internal sealed class PoolDirectory(IPoolHost host)
     {
         if (_databases.TryGetValue(name, out var database)) return database;
         if (_fallback is not { } fallback) return null;
-        return _databases.GetOrAdd(name, static (n, f) => new PoolDatabase(f with { Name = n }, isAuto: true), fallback);
+        return _databases.GetOrAdd(
+            name, static (n, its) => new PoolDatabase(its.fallback with { Name = n }, isAuto: true) { Paused = its.PausesNew },
+            (fallback, PausesNew));
     }
 
     /// <summary>The database of that name, if it is known already.</summary>
@@ -67,7 +72,8 @@ internal sealed class PoolDirectory(IPoolHost host)
         foreach (var (name, settings) in configuration.Databases)
         {
             if (name == "*") continue;
-            var database = _databases.GetOrAdd(name, static (_, s) => new PoolDatabase(s, isAuto: false), settings);
+            var database = _databases.GetOrAdd(name, static (_, its) => new PoolDatabase(its.settings, isAuto: false) { Paused = its.PausesNew },
+                (settings, PausesNew));
             database.IsAuto = false;
             database.Removed = false;
             Replace(database, settings);

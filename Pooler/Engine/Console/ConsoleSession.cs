@@ -22,7 +22,10 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private readonly LoopContext _context;
     private readonly MessageWriter _writer;
     private readonly Queue<ConsoleStatement> _queued = new();
+    private readonly int _cancelSecret = RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue);
     private bool _running;
+    private int _runs;
+    private Action<PgError>? _failed;
     private bool _ended;
     private long _requestStart;
 
@@ -76,6 +79,9 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
 
     public int ListIndex { get; set; } = -1;
 
+    /// <summary>The types of the messages that a logged-in client may send.</summary>
+    private static ReadOnlySpan<byte> Requests => "BCDEFHPQSXcdf"u8;
+
     private string LogName => $"{EngineCore.ConsoleDatabase}/{User}@{Address}:{Port}";
 
     public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
@@ -97,6 +103,12 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _writer.Clear();
         while (!_running && !_ended && data.Length - pos >= MessageHeader.Size)
         {
+            // Before its length is believed: what is no message at all would be waited for in vain.
+            if (!Requests.Contains(data[pos]))
+            {
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, $"unsupported packet type for admin console: {data[pos]}"));
+                return data.Length;
+            }
             var length = MessageHeader.Length(data[pos..]);
             if (length is < 4 or > LongestMessage)
             {
@@ -131,13 +143,31 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         End(error.Message);
     }
 
+    /// <summary>Whether a cancel request is for this session. Any thread.</summary>
+    public bool IsMeantBy(int pid, ReadOnlySpan<byte> key)
+    {
+        if (pid != (int)(Id & int.MaxValue) || key.Length != 4) return false;
+        Span<byte> secret = stackalloc byte[4];
+        BinaryPrimitives.WriteInt32BigEndian(secret, _cancelSecret);
+        return CryptographicOperations.FixedTimeEquals(secret, key);
+    }
+
+    /// <summary>
+    /// Gives up waiting for what is running, PAUSE for example. What has been ordered stays ordered. On its loop's thread.
+    /// </summary>
+    public void Cancel()
+    {
+        if (!_running || _ended) return;
+        Resume(() => _failed!(PgError.Error("57014", "canceling statement due to user request")));
+    }
+
     private void Welcome()
     {
         _writer.Clear();
         _writer.AuthenticationOk();
         foreach (var (name, value) in ConsoleParameters.Reported) _writer.ParameterStatus(name, value);
         Span<byte> key = stackalloc byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(key, RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue));
+        BinaryPrimitives.WriteInt32BigEndian(key, _cancelSecret);
         _writer.BackendKeyData((int)(Id & int.MaxValue), key);
         Ready();
         Flush();
@@ -166,8 +196,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
                 // Left over from a copy that did not happen: PostgreSQL ignores these, too.
                 break;
             default:
-                if (_skipsToSync) break;
-                Fail(PgError.Fatal(SqlState.ProtocolViolation, $"unsupported packet type for admin console: {type}"));
+                // A query or function call in a batch that has failed.
                 break;
         }
     }
@@ -243,19 +272,27 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
             return;
         }
         _running = true;
+        _failed = failed;
+        var run = ++_runs;
         Connection.PauseReading();
         work.ContinueWith(
             (done, _) => _context.Loop.Post(_ =>
             {
-                if (_ended) return;
-                _running = false;
-                _writer.Clear();
-                Deliver(done, answered, failed);
-                if (_ended) return;
-                Flush();
-                if (!_running && !Connection.HasPendingOutput) Connection.ResumeReading();
+                // Ended or cancelled meanwhile: nobody waits for it any more.
+                if (!_ended && _running && run == _runs) Resume(() => Deliver(done, answered, failed));
             }, null),
             null, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    }
+
+    /// <summary>Goes on with the answer of what was running.</summary>
+    private void Resume(Action answer)
+    {
+        _running = false;
+        _writer.Clear();
+        answer();
+        if (_ended) return;
+        Flush();
+        if (!_running && !Connection.HasPendingOutput) Connection.ResumeReading();
     }
 
     private static void Deliver(Task<ConsoleAnswer> work, Action<ConsoleAnswer> answered, Action<PgError> failed)

@@ -78,14 +78,11 @@ internal sealed partial class SelectParser(TokenReader tokens, ShowCatalog shows
     /// <summary>Looks ahead for FROM: the items can be understood only with its columns.</summary>
     private void FindSource()
     {
-        var depth = 0;
         for (var ahead = 0; ; ahead++)
         {
             var token = tokens.Peek(ahead);
             if (token.Kind == TokenKind.End || token is { Kind: TokenKind.Symbol, Text: ";" }) return;
-            if (token is { Kind: TokenKind.Symbol, Text: "(" }) depth++;
-            if (token is { Kind: TokenKind.Symbol, Text: ")" }) depth--;
-            if (depth != 0 || !TokenReader.IsWord(token, "from")) continue;
+            if (!TokenReader.IsWord(token, "from")) continue;
             var name = tokens.Peek(ahead + 1);
             var next = ahead + 2;
             if (TokenReader.IsWord(name, "show")) name = tokens.Peek(next++);

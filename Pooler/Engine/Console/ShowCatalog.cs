@@ -36,13 +36,29 @@ internal sealed class ShowCatalog
 
     private readonly Dictionary<string, ShowTable> _byName = new(StringComparer.OrdinalIgnoreCase);
 
-    public ShowCatalog(AdminConsole console)
+    public ShowCatalog(AdminConsole console) : this(TablesOf(console))
+    {
+    }
+
+    /// <summary>A catalog of any tables.</summary>
+    public ShowCatalog(IReadOnlyList<ShowTable> tables)
+    {
+        Tables = tables;
+        foreach (var table in tables) _byName.Add(table.Name, table);
+    }
+
+    /// <summary>All tables, in PgBouncer's order.</summary>
+    public IReadOnlyList<ShowTable> Tables { get; }
+
+    public bool TryFind(string name, [NotNullWhen(true)] out ShowTable? table) => _byName.TryGetValue(name, out table);
+
+    private static ShowTable[] TablesOf(AdminConsole console)
     {
         var pools = new PoolRows(console);
         var sockets = new SocketRows(console);
         var statistics = new StatisticsRows(console);
         var process = new ProcessRows(console);
-        ShowTable[] tables =
+        return
         [
             Table("clients", SocketLetters, SocketColumns, sockets.Clients),
             Table("config", "ssss", "key value default changeable", process.Config),
@@ -86,14 +102,7 @@ internal sealed class ShowCatalog
             Table("dns_zones", "sqi", "zonename serial count", static () => []),
             Table("state", "ss", "key value", process.State),
         ];
-        Tables = tables;
-        foreach (var table in tables) _byName.Add(table.Name, table);
     }
-
-    /// <summary>All tables, in PgBouncer's order.</summary>
-    public IReadOnlyList<ShowTable> Tables { get; }
-
-    public bool TryFind(string name, [NotNullWhen(true)] out ShowTable? table) => _byName.TryGetValue(name, out table);
 
     private static ShowTable Table(string name, string letters, string columns, Func<IEnumerable<object?[]>> rows) =>
         new(name, ConsoleColumn.List(letters, columns), rows);
