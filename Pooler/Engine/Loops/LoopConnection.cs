@@ -21,26 +21,8 @@ namespace Pooler.Engine.Loops;
 /// again, or be taken: from there on nothing is touched without asking again.
 /// </para>
 /// </remarks>
-internal abstract class LoopConnection : Connection
+internal abstract partial class LoopConnection : Connection
 {
-    /// <summary>
-    /// Reads of one connection per turn of the loop (64 KiB at most, unless a big message is being gathered); then the
-    /// others get their turn.
-    /// </summary>
-    private const int ReadsPerTurn = 4;
-
-    /// <summary>
-    /// Kept input from this size on stays where it is and is received behind; less is cheaper to put in front of the
-    /// next read in the loop's buffer.
-    /// </summary>
-    private const int ReceiveInPlaceFrom = 2 * 1024;
-
-    /// <summary>How long <see cref="CloseAfterSend"/> waits for a peer that doesn't read what is pending, microseconds.</summary>
-    private const long FlushTime = 5_000_000;
-
-    /// <summary>How long <see cref="CloseAfterSend"/> waits for the peer's end after ours, microseconds.</summary>
-    private const long LingerTime = 1_000_000;
-
     private static int _lastGeneration;
 
     private HeldBytes _input;
@@ -74,10 +56,10 @@ internal abstract class LoopConnection : Connection
         EndAnnounced = 8,
 
         /// <summary>While paused bytes were announced, and are still there.</summary>
-        InputSeen = 1024,
+        InputSeen = 16,
 
         /// <summary>The kernel refused to send because the peer is gone; the handler is about to be asked.</summary>
-        SendFailed = 16,
+        SendFailed = 32,
 
         /// <summary><see cref="CloseAfterSend"/>: the handler has left, the rest is sent and the peer's end awaited.</summary>
         Lingering = 64,
@@ -187,53 +169,6 @@ internal abstract class LoopConnection : Connection
         _output.Append(data[sent..]);
         ArmSending();
         return false;
-    }
-
-    public override void PauseReading()
-    {
-        if (IsClosed || (Flags & State.Paused) != 0)
-            return;
-        Flags |= State.Paused;
-        WatchForEnd();
-    }
-
-    public override void ResumeReading()
-    {
-        if ((Flags & State.Paused) == 0 || IsClosed)
-            return;
-        Flags = (Flags & ~State.Paused) | (HasKeptInput ? State.DeliverKept : 0);
-        Owner.AddReady(this, _generation, Readiness.Bytes);
-    }
-
-    public override void Close()
-    {
-        if ((Flags & State.Closed) != 0)
-            return;
-        if ((Flags & State.Accepted) != 0)
-            Owner.CountAccepted(-1);
-        Flags = State.Closed;
-        _generation = Interlocked.Increment(ref _lastGeneration);
-        _input.Release();
-        CloseSocket();
-        _output.Release();
-    }
-
-    public override void CloseAfterSend()
-    {
-        if (IsClosed)
-            return;
-        if ((Flags & (State.Connecting | State.SendFailed)) != 0)
-        {
-            Close();
-            return;
-        }
-
-        Flags |= State.Lingering;
-        _input.Release();
-        if (HasPendingOutput)
-            CloseLater(FlushTime);
-        else
-            EndOutput();
     }
 
     /// <summary>Counts as a client of its loop until it closes. Called once, right after the connection was made.</summary>
@@ -406,220 +341,6 @@ internal abstract class LoopConnection : Connection
         Handler.OnConnected(this);
         return true;
     }
-
-    /// <summary>Asks the handler and reads, again and again until the socket is drained or others must have their turn.</summary>
-    /// <param name="loop">The loop of this thread; <see cref="Connection.Loop"/> may be another by now.</param>
-    /// <param name="generation">The generation as of the event.</param>
-    /// <param name="readiness">What the event said.</param>
-    /// <param name="certain">
-    /// Whether there is certainly something to read. If not, look first: the handler may take a server off its shelf, or
-    /// a server for its client, for what it is asked about.
-    /// </param>
-    private void Read(LoopThread loop, int generation, Readiness readiness, bool certain)
-    {
-        for (var reads = 0; ; reads++, certain = false)
-        {
-            if (!TryGetFlags(generation, out var flags) || (flags & State.Lingering) != 0)
-                return;
-            if ((flags & State.Paused) != 0)
-            {
-                // Paused, so nobody can take it. Its bytes wait; its end is the handler's business.
-                if (readiness == Readiness.Bytes)
-                {
-                    if (certain)
-                        Flags |= State.InputSeen;
-                    return;
-                }
-
-                Flags |= State.EndAnnounced;
-            }
-
-            if (reads == ReadsPerTurn)
-            {
-                loop.AddReady(this, generation, readiness);
-                return;
-            }
-
-            if (!certain && readiness == Readiness.Bytes && !HasInput())
-            {
-                ArmReading();
-                return;
-            }
-
-            var answer = Handler.OnReadable(this, readiness);
-            Volatile.ReadBarrier();
-            if (answer == ReadAnswer.NotMine || !TryGetFlags(generation, out flags) || (flags & State.Lingering) != 0
-                || !Obey(answer, readiness) || !ReadOnce(generation, readiness))
-            {
-                return;
-            }
-        }
-    }
-
-    /// <returns>Whether to read now.</returns>
-    private bool Obey(ReadAnswer answer, Readiness readiness)
-    {
-        switch (answer)
-        {
-            case ReadAnswer.Read:
-                if ((Flags & State.Paused) == 0)
-                    return true;
-                ResumeReading();
-                return false;
-
-            case ReadAnswer.Pause:
-                Flags |= State.Paused | (readiness == Readiness.Bytes ? State.InputSeen : State.EndAnnounced);
-                WatchForEnd();
-                return false;
-
-            default:
-                Fail(readiness == Readiness.Broken ? NotedFailure() ?? TakeError() : null);
-                return false;
-        }
-    }
-
-    /// <returns>Whether there may be more to read, and the connection is still this loop's to ask about.</returns>
-    private bool ReadOnce(int generation, Readiness readiness)
-    {
-        var loop = Owner;
-        HeldBytes input = default;
-        scoped Span<byte> data;
-        int received, room;
-        SocketError error;
-        if (_input.Length >= ReceiveInPlaceFrom)
-        {
-            var space = _input.Room(ReceiveInPlaceFrom);
-            room = space.Length;
-            received = TryReceive(space, out error);
-            if (received > 0)
-            {
-                _input.Added(received);
-                Flags &= ~State.DeliverKept;
-                (input, _input) = (_input, default);
-            }
-
-            data = input.Span;
-        }
-        else
-        {
-            var kept = _input.Length;
-            var space = loop.ReceiveBuffer.AsSpan(kept);
-            room = space.Length;
-            received = TryReceive(space, out error);
-            if (received > 0 && kept > 0)
-            {
-                Flags &= ~State.DeliverKept;
-                _input.Span.CopyTo(loop.ReceiveBuffer);
-                _input.Release();
-            }
-
-            data = loop.ReceiveBuffer.AsSpan(0, kept + Math.Max(0, received));
-        }
-
-        if (received <= 0)
-        {
-            if (received == 0 || error != SocketError.WouldBlock || (Flags & State.SendFailed) != 0)
-            {
-                Fail(received == 0 ? NotedFailure() : NotedFailure() ?? new SocketException((int)error));
-                return false;
-            }
-
-            ArmReading();
-            // The event was about bytes that an earlier read took along.
-            if (_input.IsEmpty)
-                Handler.OnReceived(this, []);
-            return false;
-        }
-
-        var more = received == room || readiness != Readiness.Bytes;
-        if (!more)
-            ArmReading();
-        Deliver(generation, input, data);
-        return more;
-    }
-
-    /// <summary>Delivers kept bytes because reading was resumed.</summary>
-    /// <returns>Whether the connection is unchanged and open.</returns>
-    private bool DeliverKept(int generation)
-    {
-        Flags &= ~State.DeliverKept;
-        var (input, _) = (_input, _input = default);
-        Deliver(generation, input, input.Span);
-        return generation == _generation;
-    }
-
-    /// <param name="generation">The generation as of the event.</param>
-    /// <param name="input">The array that holds <paramref name="data"/>, detached from the connection, if not the loop's buffer.</param>
-    /// <param name="data">The bytes.</param>
-    private void Deliver(int generation, HeldBytes input, scoped Span<byte> data)
-    {
-        var consumed = Handler.OnReceived(this, data);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)consumed, (uint)data.Length, nameof(IConnectionHandler.OnReceived));
-
-        if (consumed == data.Length || generation != _generation || IsClosed)
-        {
-            input.Release();
-        }
-        else if (input.IsEmpty)
-        {
-            _input.Append(data[consumed..]);
-        }
-        else
-        {
-            input.Consume(consumed);
-            _input = input;
-        }
-    }
-
-    private void Linger(LoopEvents events)
-    {
-        if ((events & LoopEvents.Broken) != 0 && (Flags & State.EndSent) == 0)
-        {
-            Close();
-            return;
-        }
-
-        var generation = _generation;
-        if ((events & LoopEvents.Writable) != 0 && HasPendingOutput)
-            Flush();
-        if (generation == _generation && (events & ~LoopEvents.Writable) != 0)
-            Discard();
-    }
-
-    private void EndOutput()
-    {
-        if ((Flags & State.EndSent) != 0)
-            return;
-        Flags |= State.EndSent;
-        ShutdownSend();
-        CloseLater(LingerTime);
-
-        // Not here: a handler may still be looking at the loop's buffer.
-        Owner.AddReady(this, _generation, Readiness.Bytes);
-    }
-
-    /// <summary>
-    /// Reads what the peer still sends, until its end: a socket closed with unread bytes resets the connection, and the
-    /// peer could lose what we sent last (RFC 1122, 4.2.2.13).
-    /// </summary>
-    private void Discard()
-    {
-        for (var reads = 0; reads < ReadsPerTurn; reads++)
-        {
-            var received = TryReceive(Owner.ReceiveBuffer, out var error);
-            if (received > 0)
-                continue;
-            if (received < 0 && error == SocketError.WouldBlock)
-                ArmReading();
-            else if ((Flags & State.EndSent) != 0)
-                Close();
-            return;
-        }
-
-        Owner.AddReady(this, _generation, Readiness.Bytes);
-    }
-
-    private void CloseLater(long delay) => Loop.Schedule(delay, static state => ((LoopConnection)state!).Close(), this);
 
     private SocketException? NotedFailure() => _failure == SocketError.Success ? null : new SocketException((int)_failure);
 }

@@ -460,6 +460,33 @@ public sealed class ConnectionTests
         await sending.WaitAsync(LoopHarness.Deadline, TestContext.Current.CancellationToken);
     }
 
+    [Fact]
+    public void On_epoll_an_exchange_allocates_nothing()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "There is no epoll.");
+        const int Exchanges = 2_000;
+        using var harness = new LoopHarness(LoopBackend.Epoll);
+        var (_, peer) = harness.Pair(harness.Loop, new TestHandler { Received = Echo });
+        var buffer = new byte[100];
+        Exchange(200);
+        var before = LoopHarness.On(harness.Loop, GC.GetAllocatedBytesForCurrentThread);
+        Exchange(Exchanges);
+        var after = LoopHarness.On(harness.Loop, GC.GetAllocatedBytesForCurrentThread);
+
+        // Asking allocates a little itself.
+        Assert.InRange(after - before, 0, Exchanges);
+
+        void Exchange(int times)
+        {
+            for (var i = 0; i < times; i++)
+            {
+                peer.Send(buffer);
+                for (var received = 0; received < buffer.Length;)
+                    received += peer.Receive(buffer, received, buffer.Length - received, SocketFlags.None);
+            }
+        }
+    }
+
     private static int Echo(Connection connection, Span<byte> data)
     {
         connection.Send(data);
