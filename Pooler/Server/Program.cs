@@ -3,6 +3,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Server;
 using Pooler.Server.Unix;
 
+IgnoredSignals.Heed();
 if (!CommandLine.TryParse(args, out var commandLine, out var error)) return Refuse(error!);
 
 switch (commandLine.Action)

@@ -6,6 +6,7 @@ namespace Pooler.Server.Unix;
 internal static partial class LibC
 {
     public const int NoSuchProcess = 3; // ESRCH, on Linux and macOS alike
+    public const uint Unchanged = uint.MaxValue; // (uid_t)-1 and (gid_t)-1 of chown
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     public static partial uint GetEffectiveUserId();
@@ -15,6 +16,9 @@ internal static partial class LibC
 
     [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
     public static partial int Kill(int process, int signal);
+
+    [LibraryImport("libc", EntryPoint = "signal")]
+    public static partial nint SetHandler(int signal, nint handler);
 
     [LibraryImport("libc", EntryPoint = "getpwnam", StringMarshalling = StringMarshalling.Utf8)]
     public static partial nint FindUser(string name);

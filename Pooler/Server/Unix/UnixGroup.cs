@@ -5,8 +5,6 @@ namespace Pooler.Server.Unix;
 /// <summary>A group of the operating system.</summary>
 internal sealed record UnixGroup(uint Id)
 {
-    private const uint SameUser = uint.MaxValue;
-
     /// <summary>Looks a group up; null when there is none of that name.</summary>
     public static UnixGroup? Find(string name)
     {
@@ -18,5 +16,5 @@ internal sealed record UnixGroup(uint Id)
     }
 
     /// <summary>Gives a file to the group; the last P/Invoke error says why not.</summary>
-    public bool Own(string path) => LibC.ChangeOwner(path, SameUser, Id) == 0;
+    public bool Own(string path) => LibC.ChangeOwner(path, LibC.Unchanged, Id) == 0;
 }

@@ -37,7 +37,16 @@ internal sealed partial class PoolerProgram : IAsyncDisposable
 
     public static PoolerProgram Start(string directory, IEnumerable<string> arguments, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(Executable, arguments) { WorkingDirectory = directory, RedirectStandardError = true, RedirectStandardOutput = true };
+        return Start(directory, Executable, arguments, environment);
+    }
+
+    /// <summary>As a shell starts what it runs in the background of a script: with INT and QUIT ignored, and HUP as by nohup.</summary>
+    public static PoolerProgram StartIgnoringSignals(string directory, params string[] arguments) =>
+        Start(directory, "/bin/sh", ["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\"", Executable, .. arguments], []);
+
+    private static PoolerProgram Start(string directory, string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
+    {
+        var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = directory, RedirectStandardError = true, RedirectStandardOutput = true };
         foreach (var name in start.Environment.Keys.Except(Inherited).ToArray()) start.Environment.Remove(name);
         foreach (var (name, value) in environment) start.Environment[name] = value;
         return new PoolerProgram(System.Diagnostics.Process.Start(start)!);

@@ -31,6 +31,21 @@ public sealed class SignalTests : IDisposable
         Assert.Contains(pooler.Lines, l => l.Contains("process ended", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData(Quit)]
+    [InlineData(Int)]
+    public async Task Signals_that_the_shell_had_ignored_are_heard(int signal)
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "what is ignored is known on Linux only");
+        _directory.Write("pooler.ini", StartTests.Ini(""));
+        await using var pooler = PoolerProgram.StartIgnoringSignals(_directory.Path, "pooler.ini");
+        await pooler.UpAsync();
+        pooler.Signal(Hup);
+        await pooler.LineAsync("configuration reloaded");
+        pooler.Signal(signal);
+        Assert.Equal(0, await pooler.ExitAsync());
+    }
+
     [Fact]
     public async Task Hup_reads_the_configuration_anew()
     {
