@@ -14,6 +14,8 @@ public sealed class Pool
     // A cold pool opens several at once, but not so many that a herd of backends forks at the same instant.
     private const int MostOpeningAtOnce = 8;
 
+    private const string TooMany = "too many servers in the pool";
+
     private readonly Lock _lock = new();
     private readonly IPoolHost _host;
     private readonly ServerShelf[] _shelves;
@@ -159,7 +161,10 @@ public sealed class Pool
         PoolWaiter? waiter;
         lock (_lock)
         {
-            if (ReasonToClose(server, loop.Now) is { } reason)
+            var reason = ReasonToClose(server, loop.Now)
+                // A reload has made the pool smaller.
+                ?? (_servers.Count > Size + ReserveSize ? TooMany : null);
+            if (reason is not null)
             {
                 server.State = ServerState.Closed;
                 return reason;
@@ -307,12 +312,14 @@ public sealed class Pool
         lock (_lock)
         {
             var spare = _servers.Count - MinSize;
+            var excess = _servers.Count - Size - ReserveSize;
             foreach (var shelf in _shelves)
             {
                 for (var server = shelf.Bottom; server is not null;)
                 {
                     var above = server.ShelfAbove;
                     var reason = ReasonToClose(server, loop.Now);
+                    if (reason is null && excess > 0) reason = TooMany;
                     if (reason is null && settings.ServerIdleTimeout > TimeSpan.Zero && spare > 0
                         && loop.Now - server.IdleSince > Microseconds(settings.ServerIdleTimeout))
                     {
@@ -321,6 +328,7 @@ public sealed class Pool
                     }
                     if (reason is not null)
                     {
+                        excess--;
                         shelf.Remove(server);
                         server.State = ServerState.Closed;
                         (closing ??= []).Add((server, reason));

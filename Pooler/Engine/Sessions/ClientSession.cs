@@ -260,7 +260,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         if (_server is { } server)
         {
             Unlink();
-            server.Close("client connection killed");
+            server.Abort("client connection killed");
         }
         Fail(error);
     }
@@ -303,7 +303,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         if (_server is { } server)
         {
             Unlink();
-            server.Close(error.Message);
+            server.Abort(error.Message);
         }
         Fail(error);
     }
@@ -362,7 +362,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             server.Unlink();
             // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
             if (quiet) server.ReleaseToPool(endOfSession: true);
-            else server.Close("client disconnect before everything was sent to the client");
+            else server.Abort("client disconnect before everything was sent to the client");
         }
         _state = ClientState.Closed;
         _context.Clients.Remove(this);

@@ -196,6 +196,16 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         Finish(reason, failure: null);
     }
 
+    /// <summary>
+    /// Closes it while it works for nobody any more. The query is cancelled, or its backend would go on beside the one
+    /// that takes its place: PostgreSQL notices a closed connection only when it has something to say.
+    /// </summary>
+    public void Abort(string reason)
+    {
+        if (Outstanding.Count > 0 && Connection is { IsClosed: false }) CancelSession.Start(Context, this, static () => { });
+        Close(reason);
+    }
+
     protected internal override void CloseFromPool(string reason) => _engine.RunOn(Loop, static state =>
     {
         var (server, why) = ((ServerSession, string))state!;
