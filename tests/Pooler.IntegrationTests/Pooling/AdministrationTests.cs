@@ -1,0 +1,146 @@
+using Pooler.Engine;
+using Testing;
+using Xunit;
+
+namespace Pooler.IntegrationTests.Pooling;
+
+/// <summary>What administrators do while clients work: no client may notice more than a pause.</summary>
+public sealed class AdministrationTests(PostgresForPooler postgres) : PoolerTest(postgres)
+{
+    [Theory, MemberData(nameof(BackendsAndLoops))]
+    public async Task A_pause_under_load_closes_all_servers_and_is_no_error_for_anybody(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        await using var load = await Load.StartAsync(pooler, database, clients: 12);
+
+        for (var i = 0; i < 3; i++)
+        {
+            await load.ProgressAsync();
+            await pooler.Engine.PauseAsync(i == 1 ? database : null, Cancelled);
+            Assert.Equal(0, pooler.Pool(database).ServersActive);
+            await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
+            Assert.Throws<AdministrationException>(() => { _ = pooler.Engine.PauseAsync(i == 1 ? database : null, Cancelled); });
+            pooler.Engine.Resume(i == 1 ? database : null);
+        }
+
+        await load.ProgressAsync();
+        await load.StopAsync();
+    }
+
+    [Theory, MemberData(nameof(BackendsAndLoops))]
+    public async Task A_reconnect_under_load_replaces_every_server_and_is_no_error_for_anybody(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 3 });
+        await using var load = await Load.StartAsync(pooler, database, clients: 12);
+
+        for (var i = 0; i < 3; i++)
+        {
+            await load.ProgressAsync();
+            var before = await BackendIdsAsync(database);
+            pooler.Engine.Reconnect(null);
+            await Eventually.TrueAsync(
+                async () => !(await BackendIdsAsync(database)).Overlaps(before), cancellationToken: Cancelled);
+        }
+
+        await load.ProgressAsync();
+        await load.StopAsync();
+        Assert.InRange(await BackendsOfAsync(database), 1, 3);
+    }
+
+    [Theory, MemberData(nameof(ManyLoops))]
+    public async Task A_reload_under_load_changes_the_pool_size_and_is_no_error_for_anybody(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1 });
+        await using var load = await Load.StartAsync(pooler, database, clients: 12);
+
+        foreach (var size in new[] { 6, 2, 4, 1 })
+        {
+            await load.ProgressAsync();
+            pooler.Reload(c => c with { Settings = c.Settings with { DefaultPoolSize = size } });
+            await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == size, cancellationToken: Cancelled);
+        }
+
+        await load.ProgressAsync();
+        await load.StopAsync();
+    }
+
+    [Theory, MemberData(nameof(ManyLoops))]
+    public async Task A_shutdown_that_waits_for_clients_lets_them_finish(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        using var client = await pooler.LoginAsync(database);
+        await client.Query("BEGIN").AskAsync();
+
+        var shutdown = pooler.Engine.ShutdownAsync(ShutdownMode.WaitForClients);
+        Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
+        Assert.False(shutdown.IsCompleted);
+        Assert.Equal("C(COMMIT) Z(I)", await client.Query("COMMIT").AskAsync());
+        await client.Terminate().SendAsync();
+
+        await shutdown.WaitAsync(TimeSpan.FromSeconds(30), Cancelled);
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
+    }
+
+    private async Task<HashSet<int>> BackendIdsAsync(string database)
+    {
+        var ids = (int[])(await Postgres.Server.ExecuteAsync(
+            $"SELECT coalesce(array_agg(pid), '{{}}') FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend'",
+            cancellationToken: Cancelled))!;
+        return [.. ids];
+    }
+
+    /// <summary>Clients that do transactions one after the other and check every answer.</summary>
+    private sealed class Load : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _stop = new();
+        private Task _working = Task.CompletedTask;
+        private long _transactions;
+
+        public static async Task<Load> StartAsync(RunningPooler pooler, string database, int clients)
+        {
+            var load = new Load();
+            using (var first = await pooler.LoginAsync(database)) await first.ScalarAsync("CREATE TABLE work (client int, number int)");
+            load._working = Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => load.WorkAsync(pooler, database, i))));
+            return load;
+        }
+
+        /// <summary>Waits until every client may have done some more; throws when one failed.</summary>
+        public async Task ProgressAsync()
+        {
+            var from = Interlocked.Read(ref _transactions);
+            await Eventually.TrueAsync(
+                () => _working.IsFaulted || Interlocked.Read(ref _transactions) > from + 50, cancellationToken: Cancelled);
+            if (_working.IsFaulted) await _working;
+        }
+
+        public async Task StopAsync()
+        {
+            await _stop.CancelAsync();
+            await _working.WaitAsync(TimeSpan.FromSeconds(60), Cancelled);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _stop.CancelAsync();
+            _stop.Dispose();
+        }
+
+        private async Task WorkAsync(RunningPooler pooler, string database, int number)
+        {
+            using var client = await pooler.LoginAsync(database);
+            for (var i = 0; !_stop.IsCancellationRequested; i++)
+            {
+                Assert.Equal("C(BEGIN) Z(T)", await client.Query("BEGIN").AskAsync());
+                Assert.Equal("C(INSERT 0 1) Z(T)", await client.Query($"INSERT INTO work VALUES ({number}, {i})").AskAsync());
+                Assert.Equal($"1 2 D({i + 1}) C(SELECT 1) Z(T)", await client
+                    .Parse("", "SELECT count(*) FROM work WHERE client = $1").Bind("", number.ToString()).Execute().Sync().AskAsync());
+                Assert.Equal("C(COMMIT) Z(I)", await client.Query("COMMIT").AskAsync());
+                Interlocked.Increment(ref _transactions);
+            }
+        }
+    }
+}
