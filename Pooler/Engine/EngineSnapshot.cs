@@ -7,7 +7,7 @@ namespace Pooler.Engine;
 /// <param name="Database">Database.</param>
 /// <param name="User">User that the servers log in as.</param>
 /// <param name="ClientsActive">Linked to a server, or idle without wanting one.</param>
-/// <param name="ClientsWaiting">Waiting for a server.</param>
+/// <param name="ClientsWaiting">Waiting for a server, be it the pool's first one at login.</param>
 /// <param name="ServersActive">Linked to a client.</param>
 /// <param name="ServersIdle">Ready for a client.</param>
 /// <param name="ServersUsed">Idle for longer than server_check_delay: checked before their next use.</param>
@@ -32,12 +32,13 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
     {
         var now = core.Now;
         var clients = core.Clients.GroupBy(c => c.Pool).ToDictionary(g => g.Key, g => g.ToArray());
+        var logins = core.Logins.Where(l => l.State == LoginState.WaitingForWelcome).ToLookup(l => l.Pool);
         return new EngineSnapshot(
-            [.. core.Directory.Pools.Select(p => TakePool(core, p, clients.GetValueOrDefault(p) ?? [], now))],
+            [.. core.Directory.Pools.Select(p => TakePool(core, p, clients.GetValueOrDefault(p) ?? [], logins[p].Count(), now))],
             core.ClientCount, core.Settings.MaxClientConn, core.Statements.Count);
     }
 
-    private static PoolSnapshot TakePool(EngineCore core, Pool pool, ClientSession[] clients, long now)
+    private static PoolSnapshot TakePool(EngineCore core, Pool pool, ClientSession[] clients, int logins, long now)
     {
         var servers = pool.Servers;
         var checkAfter = core.Settings.ServerCheckDelay.Ticks / TimeSpan.TicksPerMicrosecond;
@@ -52,7 +53,7 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
         var used = servers.Count(s => s.State == ServerState.Idle && now - s.IdleSince > checkAfter);
         var waiting = clients.Count(c => c.State == ClientState.Waiting);
         return new PoolSnapshot(
-            pool.Database.Name, pool.User.Name, clients.Length - waiting, waiting,
+            pool.Database.Name, pool.User.Name, clients.Length - waiting, waiting + logins,
             Count(ServerState.Active, ServerState.Granted), idle - used, used, Count(ServerState.Testing),
             Count(ServerState.Login), Count(ServerState.BeingCanceled), pool.OldestWait(now), pool.Size, pool.Totals);
     }

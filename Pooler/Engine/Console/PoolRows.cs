@@ -17,7 +17,6 @@ internal sealed class PoolRows(AdminConsole console)
     public IEnumerable<object?[]> Pools()
     {
         var pools = Core.Directory.Pools.ToDictionary(p => (p.Database.Name, p.User.Name));
-        var welcomes = Core.Logins.Where(l => l.State == Sessions.LoginState.WaitingForWelcome).ToLookup(l => l.Pool);
         var rows = new List<object?[]>();
         foreach (var snapshot in EngineSnapshot.Take(Core).Pools)
         {
@@ -25,7 +24,7 @@ internal sealed class PoolRows(AdminConsole console)
             var cancels = pool.Servers.OfType<Sessions.ServerSession>().Sum(s => s.CancelsUnderWay);
             rows.Add(
             [
-                snapshot.Database, snapshot.User, snapshot.ClientsActive, snapshot.ClientsWaiting + welcomes[pool].Count(),
+                snapshot.Database, snapshot.User, snapshot.ClientsActive, snapshot.ClientsWaiting,
                 cancels, 0, snapshot.ServersActive, cancels, snapshot.ServersBeingCanceled, snapshot.ServersIdle,
                 snapshot.ServersUsed, snapshot.ServersTested, snapshot.ServersLogin,
                 (int)(snapshot.MaxWait / 1_000_000), (int)(snapshot.MaxWait % 1_000_000),
