@@ -165,11 +165,15 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.Administration.Reconnect(database);
     }
 
+    /// <summary>Turns new clients away from now on; the first step of a shutdown.</summary>
+    internal void RefuseLogins() =>
+        _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "the pooler is shutting down");
+
     /// <summary>Ends the engine. A second call with <see cref="ShutdownMode.Immediate"/> overtakes a waiting one.</summary>
     public async Task ShutdownAsync(ShutdownMode mode)
     {
         _core.Log.Command($"SHUTDOWN ({mode})");
-        _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "the pooler is shutting down");
+        RefuseLogins();
         _listener.Close();
         if (mode != ShutdownMode.Immediate)
             await Task.WhenAny(_core.Administration.DrainAsync(mode), _completion.Task).ConfigureAwait(false);

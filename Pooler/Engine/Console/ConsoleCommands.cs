@@ -172,11 +172,15 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
             else if (tokens.TakeWord("wait_for_clients")) mode = ShutdownMode.WaitForClients;
             else return null;
         }
-        return Admin("SHUTDOWN", session =>
+        // Immediate: the answer is the end of this connection, too.
+        if (mode == ShutdownMode.Immediate) return Admin("SHUTDOWN", session => session.Console.Engine.ShutdownAsync(mode));
+        return new ConsoleStatement(null, (session, _) =>
         {
-            var shutdown = session.Console.Engine.ShutdownAsync(mode);
-            // Immediate: the answer is the end of this connection, too. Else the waiting goes on without it.
-            return mode == ShutdownMode.Immediate ? shutdown : Task.CompletedTask;
+            DemandAdmin(session);
+            var engine = session.Console.Engine;
+            engine.RefuseLogins();
+            // There may be nothing to wait for: the answer goes first. What follows is not for a loop's thread.
+            return Task.FromResult(new ConsoleAnswer("SHUTDOWN") { Afterwards = () => Task.Run(() => engine.ShutdownAsync(mode)) });
         });
     }
 

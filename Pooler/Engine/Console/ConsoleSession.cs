@@ -26,6 +26,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private bool _running;
     private int _runs;
     private Action<PgError>? _failed;
+    private Action? _afterwards;
     private bool _ended;
     private long _requestStart;
 
@@ -318,6 +319,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private void Complete(ConsoleStatement statement, ConsoleAnswer answer, int rows)
     {
         answer.Notice?.WriteNoticeTo(_writer);
+        _afterwards = answer.Afterwards;
         _writer.CommandComplete(answer.Tag == "SELECT" ? $"SELECT {rows}" : answer.Tag);
         var statistics = _context.Engine.ConsoleStatistics[_context.Loop.Index];
         statistics.Queries++;
@@ -359,6 +361,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _context.Engine.ConsoleStatistics[_context.Loop.Index].BytesSent += _writer.Length;
         if (!Connection.Send(_writer.Written)) Connection.PauseReading();
         _writer.Clear();
+        Interlocked.Exchange(ref _afterwards, null)?.Invoke();
     }
 
     private string? ReadText(ReadOnlySpan<byte> body)

@@ -290,6 +290,18 @@ public sealed class CommandTests(PostgresForPooler postgres) : ConsoleTest(postg
         await pooler.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(60), Cancelled);
     }
 
+    [Theory]
+    [InlineData("WAIT_FOR_CLIENTS")]
+    [InlineData("WAIT_FOR_SERVERS")]
+    public async Task A_shutdown_with_nothing_to_wait_for_is_answered_before_it_happens(string forWhom)
+    {
+        await using var pooler = Start();
+        using var console = await ConsoleAsync(pooler);
+        await console.Query($"SHUTDOWN {forWhom}").SendAsync();
+        Assert.StartsWith("C(SHUTDOWN) Z(I)", RawClient.Transcript(await console.ReadToEndAsync()));
+        await pooler.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(60), Cancelled);
+    }
+
     [Fact]
     public async Task Stats_users_may_only_look_and_others_are_not_let_in()
     {
