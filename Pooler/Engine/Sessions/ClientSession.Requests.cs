@@ -188,6 +188,7 @@ internal sealed partial class ClientSession
         switch (message[0])
         {
             case Frontend.Query:
+                if (message.Length < total && total <= LongestReset) return Verdict.NeedMore;
                 Begin(server, writer);
                 var resets = ResetsSession(server, message, total, out var kind);
                 _inBatch = false;
@@ -300,7 +301,7 @@ internal sealed partial class ClientSession
     private bool ResetsSession(ServerSession server, ReadOnlySpan<byte> message, long total, out RequestKind kind)
     {
         kind = RequestKind.Query;
-        if (total is < ShortestReset or > LongestReset || message.Length < total) return false;
+        if (total is < ShortestReset or > LongestReset) return false;
         var own = server.Outstanding.Count == 1 && server.Outstanding.Peek().Kind == RequestKind.OwnQuery;
         if ((server.Outstanding.Count > 0 && !own) || _inBatch || server.TransactionStatus != TransactionStatus.Idle) return false;
         var sql = message[MessageHeader.Size..^1].Trim(" ;\t\r\n"u8);
