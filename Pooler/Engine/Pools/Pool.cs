@@ -200,8 +200,8 @@ public sealed class Pool
         lock (_lock)
         {
             waiter = server.GrantedTo;
-            // The waiter gave up meanwhile and has given the server back itself.
-            if (waiter is null) return;
+            // The waiter gave up meanwhile and has given the server back itself; it may be on its way to yet another loop.
+            if (waiter is null || !waiter.WaiterLoop.IsCurrent) return;
             server.GrantedTo = null;
             waiter.Granted = null;
             server.State = ServerState.Active;

@@ -78,6 +78,10 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     {
         switch (State)
         {
+            // Stopped because the client does not take more: a server that has ended is read to its end when the client
+            // has caught up, not into memory.
+            case ServerState.Active when readiness == Readiness.EndOfStream && _client is { Connection.HasPendingOutput: true }:
+                return ReadAnswer.Pause;
             // Only its own loop changes these, and the loop drops the answer if it has lost the connection meanwhile.
             case ServerState.Active or ServerState.Login or ServerState.Testing or ServerState.BeingCanceled
                 or ServerState.Claimed:
