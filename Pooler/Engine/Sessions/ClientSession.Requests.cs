@@ -30,6 +30,15 @@ internal sealed partial class ClientSession
     /// <summary>SQL that brings the server's parameters in line with this client's, to go before its first message.</summary>
     private string? _setup;
 
+    /// <summary>What a query takes away from the session.</summary>
+    [Flags]
+    private enum Reset
+    {
+        None = 0,
+        Parameters = 1,
+        Statements = 2,
+    }
+
     private enum Verdict
     {
         /// <summary>Send it on as it is.</summary>
@@ -189,11 +198,15 @@ internal sealed partial class ClientSession
         {
             case Frontend.Query:
                 if (message.Length < total && total <= LongestReset) return Verdict.NeedMore;
+                var reset = KindOfReset(message, total);
+                var own = server.Outstanding.Count == 1 && server.Outstanding.Peek().Kind == RequestKind.OwnQuery;
+                if (reset != Reset.None && (_inBatch || _copyingIn || server.TransactionStatus != TransactionStatus.Idle))
+                    reset = Reset.None;
+                if (reset != Reset.None && server.Outstanding.Count > 0 && !own) return Verdict.AwaitAnswers;
                 Begin(server, writer);
-                var resets = ResetsSession(server, message, total, out var kind);
                 _inBatch = false;
-                server.Outstanding.Enqueue(new Request(kind));
-                if (!resets || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
+                server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server)));
+                if (!reset.HasFlag(Reset.Parameters) || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
                 // PostgreSQL goes back to what the client asked for at its start, but the server knows its own start only.
                 writer.Bytes(before).Bytes(message).Query(restore);
                 server.Outstanding.Enqueue(new Request(RequestKind.OwnQuery));
@@ -295,24 +308,23 @@ internal sealed partial class ClientSession
     /// <summary>
     /// Recognises DISCARD ALL, DEALLOCATE ALL and RESET ALL before the server answers: drivers send them in front of the
     /// next command in the same batch (Npgsql resets a connection this way), which must not rely on what they take away.
-    /// Only where they cannot fail: outside a transaction, with nothing before them.
+    /// They count only where they cannot fail: outside a transaction, with nothing before them.
     /// </summary>
-    /// <returns>Whether it resets the session's parameters.</returns>
-    private bool ResetsSession(ServerSession server, ReadOnlySpan<byte> message, long total, out RequestKind kind)
+    private static Reset KindOfReset(ReadOnlySpan<byte> message, long total)
     {
-        kind = RequestKind.Query;
-        if (total is < ShortestReset or > LongestReset) return false;
-        var own = server.Outstanding.Count == 1 && server.Outstanding.Peek().Kind == RequestKind.OwnQuery;
-        if ((server.Outstanding.Count > 0 && !own) || _inBatch || server.TransactionStatus != TransactionStatus.Idle) return false;
+        if (total is < ShortestReset or > LongestReset) return Reset.None;
         var sql = message[MessageHeader.Size..^1].Trim(" ;\t\r\n"u8);
-        var discards = Ascii.EqualsIgnoreCase(sql, "DISCARD ALL"u8);
-        if (_tracksStatements && (discards || Ascii.EqualsIgnoreCase(sql, "DEALLOCATE ALL"u8)))
-        {
-            server.Statements.Clear();
-            ForgetAllStatements();
-            kind = RequestKind.ForgetStatements;
-        }
-        return discards || HasPart(sql, "RESET ALL"u8);
+        if (Ascii.EqualsIgnoreCase(sql, "DISCARD ALL"u8)) return Reset.Parameters | Reset.Statements;
+        if (Ascii.EqualsIgnoreCase(sql, "DEALLOCATE ALL"u8)) return Reset.Statements;
+        return HasPart(sql, "RESET ALL"u8) ? Reset.Parameters : Reset.None;
+    }
+
+    private RequestKind ForgetStatementsAfter(Reset reset, ServerSession server)
+    {
+        if (!_tracksStatements || !reset.HasFlag(Reset.Statements)) return RequestKind.Query;
+        server.Statements.Clear();
+        ForgetAllStatements();
+        return RequestKind.ForgetStatements;
     }
 
     /// <summary>Whether one of the statements in a text without quotes is the given one.</summary>

@@ -99,9 +99,9 @@ internal sealed partial class ClientSession
         {
             if (IsUndecided(server, taken, default)) return Verdict.AwaitAnswers;
             StartReplacing(server, writer, before);
-            // The server is to say that the name is in use: for that it must have it.
+            // The server is to say that the name is in use, unless the text is wrong as well: for that it must have it.
             EnsurePrepared(server, taken, writer);
-            WriteParse(writer, taken);
+            writer.Begin(Frontend.Parse).CString(taken.ServerName).Bytes(reader.Rest).End();
             server.Outstanding.Enqueue(new Request(RequestKind.Parse));
             return Verdict.Replaced;
         }

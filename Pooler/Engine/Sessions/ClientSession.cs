@@ -217,6 +217,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void OnOwnQueryDone()
     {
         if (_server!.Outstanding.Count == 0 && !_inBatch) _requestStart = _transactionStart = 0;
+        StopAwaitingAnswers();
     }
 
     /// <summary>Gives the server back when the pool mode says so and nothing is in flight. Called after each batch of answers.</summary>
