@@ -7,8 +7,8 @@ using Xunit;
 namespace Pooler.IntegrationTests.Pooling;
 
 /// <summary>
-/// Many clients on few servers over four loops, which come and go at every point of a conversation. At the end the
-/// counts must add up: no server lost, none twice, no waiter forgotten, no answer to the wrong client.
+/// Many clients on few servers over four loops, which come and go at every point of a conversation, while servers are
+/// replaced. At the end the counts must add up: no server lost, none twice, no waiter forgotten, no answer to the wrong client.
 /// </summary>
 public sealed class StressTests(PostgresForPooler postgres) : PoolerTest(postgres)
 {
@@ -73,6 +73,8 @@ public sealed class StressTests(PostgresForPooler postgres) : PoolerTest(postgre
     private static async Task VisitAsync(RunningPooler pooler, string database, Random random, string mark)
     {
         RawClient? client = null;
+        // Now and then an administrator has all servers replaced.
+        if (random.Next(50) == 0) pooler.Engine.Reconnect(null);
         try
         {
             switch (random.Next(4))
