@@ -36,6 +36,7 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
     /// <summary>How long to leave clients in the backlog when descriptors or memory have run out, microseconds.</summary>
     private const int BackOff = 100_000;
 
+    private readonly Lock _closing = new();
     private readonly List<Socket> _sockets = [];
     private readonly List<string> _paths = [];
     private Socket? _wake;
@@ -99,21 +100,25 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
     /// </summary>
     public void Close()
     {
-        if (!_stopping && _wake is not null)
+        // A second shutdown may overtake the first while that still waits for the thread.
+        lock (_closing)
         {
-            _stopping = true;
-            _wake.Send([0]);
-            _thread!.Join();
-            _wake.Dispose();
-        }
+            if (!_stopping && _wake is not null)
+            {
+                _stopping = true;
+                _wake.Send([0]);
+                _thread!.Join();
+                _wake.Dispose();
+            }
 
-        _stopping = true;
-        foreach (var socket in _sockets)
-            socket.Dispose();
-        _sockets.Clear();
-        foreach (var path in _paths)
-            File.Delete(path);
-        _paths.Clear();
+            _stopping = true;
+            foreach (var socket in _sockets)
+                socket.Dispose();
+            _sockets.Clear();
+            foreach (var path in _paths)
+                File.Delete(path);
+            _paths.Clear();
+        }
     }
 
     /// <inheritdoc cref="Close"/>

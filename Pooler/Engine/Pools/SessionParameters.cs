@@ -69,7 +69,7 @@ public sealed class SessionParameters : IEquatable<SessionParameters>
         var values = new List<KeyValuePair<string, string>>(_values.Length + 1);
         foreach (var pair in _values)
             if (!pair.Key.Equals(name, StringComparison.OrdinalIgnoreCase)) values.Add(pair);
-        if (value is not null) values.Add(new(name, value));
+        if (value is not null) values.Add(new(Spelling(name), value));
         values.Sort((a, b) => string.Compare(a.Key, b.Key, StringComparison.OrdinalIgnoreCase));
         return Share(new SessionParameters([.. values]));
     }
@@ -119,6 +119,14 @@ public sealed class SessionParameters : IEquatable<SessionParameters>
 
     /// <inheritdoc/>
     public override int GetHashCode() => _hash;
+
+    // One spelling per name, as equal sets are one object whoever made it first.
+    private static string Spelling(string name)
+    {
+        foreach (var reported in Reported)
+            if (reported.Equals(name, StringComparison.OrdinalIgnoreCase)) return reported;
+        return name.ToLowerInvariant();
+    }
 
     private static SessionParameters Share(SessionParameters parameters)
     {
