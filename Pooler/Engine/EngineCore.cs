@@ -120,7 +120,7 @@ internal sealed class EngineCore : IPoolHost
     public void Start()
     {
         StartedAt = TimeProvider.GetUtcNow();
-        ApplySocketOptions();
+        SocketOptions = SocketOptionsOf(_settings);
         foreach (var context in _contexts)
             context.Loop.Post(static state => ((LoopContext)state!).Engine.ScheduleMaintenance((LoopContext)state!), context);
     }
@@ -131,7 +131,7 @@ internal sealed class EngineCore : IPoolHost
         _settings = settings;
         _tracked = TrackedNames(settings);
         _ignored = Names(settings.IgnoreStartupParameters);
-        ApplySocketOptions();
+        SocketOptions = SocketOptionsOf(_settings);
     }
 
     /// <summary>A client was accepted: its first handler.</summary>
@@ -271,19 +271,15 @@ internal sealed class EngineCore : IPoolHost
         return names;
     }
 
-    private void ApplySocketOptions()
+    public static SocketOptions SocketOptionsOf(PoolerSettings settings) => new()
     {
-        var s = _settings;
-        SocketOptions = new SocketOptions
-        {
-            KeepAlive = s.TcpKeepalive,
-            KeepIdle = s.TcpKeepidle,
-            KeepInterval = s.TcpKeepintvl,
-            KeepCount = s.TcpKeepcnt,
-            UserTimeout = s.TcpUserTimeout,
-            BufferSize = s.TcpSocketBuffer,
-        };
-    }
+        KeepAlive = settings.TcpKeepalive,
+        KeepIdle = settings.TcpKeepidle,
+        KeepInterval = settings.TcpKeepintvl,
+        KeepCount = settings.TcpKeepcnt,
+        UserTimeout = settings.TcpUserTimeout,
+        BufferSize = settings.TcpSocketBuffer,
+    };
 
     private void ScheduleMaintenance(LoopContext context) =>
         context.Loop.Schedule(MaintenancePeriod, static state =>

@@ -84,6 +84,7 @@ internal sealed class PoolDirectory(IPoolHost host)
             if (fallback is null)
             {
                 database.Removed = true;
+                CloseServers(database, "database removed");
                 continue;
             }
             database.IsAuto = true;
@@ -115,7 +116,12 @@ internal sealed class PoolDirectory(IPoolHost host)
             && old.User == settings.User && old.Password == settings.Password && old.ConnectQuery == settings.ConnectQuery
             && old.StartupParameters.OrderBy(p => p.Key).SequenceEqual(settings.StartupParameters.OrderBy(p => p.Key));
         if (sameServer) return;
+        CloseServers(database, "database configuration changed");
+    }
+
+    private void CloseServers(PoolDatabase database, string reason)
+    {
         foreach (var pool in _pools.Values)
-            if (pool.Database == database) pool.CloseServers("database configuration changed", markOthers: true);
+            if (pool.Database == database) pool.CloseServers(reason, markOthers: true);
     }
 }

@@ -288,15 +288,7 @@ public sealed class PoolerEngine : IAsyncDisposable
                 // PgBouncer's figure: long enough for a slow handshake, short enough for a port scan.
                 DeferAccept = settings.TcpDeferAccept ? 45 : 0,
                 UnixMode = (UnixFileMode)settings.UnixSocketMode,
-                Accepted = new SocketOptions
-                {
-                    KeepAlive = settings.TcpKeepalive,
-                    KeepIdle = settings.TcpKeepidle,
-                    KeepInterval = settings.TcpKeepintvl,
-                    KeepCount = settings.TcpKeepcnt,
-                    UserTimeout = settings.TcpUserTimeout,
-                    BufferSize = settings.TcpSocketBuffer,
-                },
+                Accepted = EngineCore.SocketOptionsOf(settings),
             }));
         }
         catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)

@@ -11,7 +11,7 @@ internal static class DatabaseKeys
     public static readonly ImmutableArray<Setting<DatabaseSettings>> All =
     [
         Text("dbname", d => d.DbName, (d, v) => d with { DbName = v }, "name of the database on the server; the client's when unset"),
-        Text("host", d => d.Host, (d, v) => d with { Host = v }, "host name, address, Unix socket directory (/dir, or @name for an abstract one), or a comma list of them; the local Unix socket when unset"),
+        Text("host", d => d.Host, (d, v) => d with { Host = v }, "host name, address, Unix socket directory (/dir), or a comma list of them; the local Unix socket when unset"),
         Setting<DatabaseSettings>.Of("port", new IntKind(1, 65535), d => d.Port, (d, v) => d with { Port = v }, "port on the server"),
         Text("user", d => d.User, (d, v) => d with { User = v }, "forced user: every client shares this user's pool and rights"),
         Setting<DatabaseSettings>.Of("password", new TextKind(emptyIsUnset: true), d => d.Password, (d, v) => d with { Password = v }, "password of the forced user", secret: true),

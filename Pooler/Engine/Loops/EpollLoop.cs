@@ -13,7 +13,7 @@ internal sealed unsafe class EpollLoop : LoopThread
 
     /// <summary>
     /// Gives up the processor once before blocking, so that peers on the same machine can produce more events for one
-    /// wake-up. Measured on two cores (design.md): 0.92 to 0.83 of PgBouncer's CPU with simple queries, 0.80 to 0.88 with
+    /// wake-up. Measured on two cores with a prototype: 0.92 to 0.83 of PgBouncer's CPU with simple queries, 0.80 to 0.88 with
     /// extended ones.
     /// </summary>
     private const bool YieldBeforeBlocking = true;

@@ -6,7 +6,7 @@ namespace Pooler.Engine.Loops;
 /// <summary>What both kinds of loop share: the thread and its turns, posted work, timers, and the ready list.</summary>
 internal abstract partial class LoopThread : EventLoop
 {
-    /// <summary>Bytes per read. 16 KiB was the best for bulk transfers (design.md, measured against 4 to 256 KiB).</summary>
+    /// <summary>Bytes per read. 16 KiB was the best for bulk transfers (measured with a prototype against 4 to 256 KiB).</summary>
     public const int ReceiveBufferSize = 16 * 1024;
 
     private readonly ILogger _logger;

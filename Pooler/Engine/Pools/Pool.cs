@@ -125,9 +125,13 @@ public sealed class Pool
     {
         var loop = waiter.WaiterLoop;
         PooledServer? toCheck = null;
+        bool welcomed;
         refusal = null;
         lock (_lock)
         {
+            // A server is logged in: the welcome is known, and the queue must not hold waiters for it that a release
+            // could pick.
+            welcomed = waiter.WaitsForWelcome && _servers.Count > _opening;
             if (!waiter.WaitsForWelcome && _waiters.Count == 0 && !Database.Paused && FindIdle(loop) is { } server)
             {
                 if (!NeedsCheck(server, loop.Now))
@@ -143,10 +147,14 @@ public sealed class Pool
                 refusal = FailingError(_lastFailure!.Error);
                 return null;
             }
-            waiter.WaitingSince = loop.Now;
-            _waiters.Enqueue(waiter);
+            if (!welcomed)
+            {
+                waiter.WaitingSince = loop.Now;
+                _waiters.Enqueue(waiter);
+            }
         }
-        if (toCheck is not null) toCheck.BeginCheck();
+        if (welcomed) waiter.OnWelcome();
+        else if (toCheck is not null) toCheck.BeginCheck();
         else Grow(loop);
         return null;
     }

@@ -10,6 +10,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     private volatile bool _paused;
     private volatile bool _disabled;
     private volatile bool _removed;
+    private int _hostTurn;
 
     /// <summary>The name clients ask for.</summary>
     public string Name { get; } = settings.Name;
@@ -24,7 +25,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     /// <summary>Made from the <c>*</c> entry; forgotten when unused for autodb_idle_timeout.</summary>
     public bool IsAuto { get; internal set; } = isAuto;
 
-    /// <summary>No server is given out (PAUSE, KILL, SUSPEND).</summary>
+    /// <summary>No server is given out (PAUSE, KILL).</summary>
     public bool Paused
     {
         get => _paused;
@@ -53,6 +54,12 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
 
     /// <summary>When the last client or server left, in loop microseconds.</summary>
     public long UnusedSince { get; internal set; }
+
+    /// <summary>Which of a list of hosts is to be connected to, counted up without end.</summary>
+    internal int HostTurn => Volatile.Read(ref _hostTurn);
+
+    /// <summary>Goes on to the next host; returns the one before.</summary>
+    internal int NextHostTurn() => Interlocked.Increment(ref _hostTurn) - 1;
 
     /// <summary>The name on the server.</summary>
     public string ServerDatabaseName => Settings.DbName ?? Name;

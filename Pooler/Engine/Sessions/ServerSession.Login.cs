@@ -214,15 +214,23 @@ internal sealed partial class ServerSession
     {
         if (_finished) return;
         if (Connection is { IsClosed: false } connection) connection.Close();
+        if (KeepsToOneHost) Pool.Database.NextHostTurn();
         _engine.OnServerLoginFailed(this, error);
         Finish(error.Message, error);
     }
 
-    /// <summary>One of a list of hosts, in turn.</summary>
+    /// <summary>
+    /// One of a list of hosts: in turn, or with <c>load_balance_hosts = disable</c> the same one until it fails.
+    /// </summary>
     private string PickHost(string hosts)
     {
         if (!hosts.Contains(',')) return hosts.Trim();
         var list = hosts.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        return list.Length == 0 ? hosts : list[(int)(Id % list.Length)];
+        if (list.Length == 0) return hosts;
+        var database = Pool.Database;
+        var turn = KeepsToOneHost ? database.HostTurn : database.NextHostTurn();
+        return list[(int)((uint)turn % list.Length)];
     }
+
+    private bool KeepsToOneHost => Pool.Database.Settings.LoadBalanceHosts == "disable";
 }
