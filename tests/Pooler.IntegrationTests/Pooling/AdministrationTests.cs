@@ -1,4 +1,5 @@
 using Pooler.Engine;
+using Pooler.Engine.Configuration;
 using Testing;
 using Xunit;
 
@@ -83,6 +84,52 @@ public sealed class AdministrationTests(PostgresForPooler postgres) : PoolerTest
 
         await shutdown.WaitAsync(TimeSpan.FromSeconds(30), Cancelled);
         await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task A_database_that_a_reload_removes_closes_its_servers(Variant variant)
+    {
+        var (removed, kept) = (await NewDatabaseAsync(), await NewDatabaseAsync());
+        var configuration = RunningPooler.Configuration(Postgres, variant);
+        var both = new[] { removed, kept }.ToDictionary(name => name, name => configuration.Databases["*"] with { Name = name });
+        await using var pooler = RunningPooler.Start(configuration with { Databases = both });
+        using var left = await pooler.LoginAsync(removed);
+        using var stays = await pooler.LoginAsync(kept);
+        var backend = await stays.ScalarAsync("SELECT pg_backend_pid()");
+        Assert.Equal(1, await BackendsOfAsync(removed, "state = 'idle'"));
+
+        pooler.Reload(c => c with { Databases = new Dictionary<string, DatabaseSettings> { [kept] = both[kept] } });
+
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(removed) == 0, cancellationToken: Cancelled);
+        using var late = await RawClient.ConnectAsync(pooler.EndPoint);
+        await late.Startup(removed, PostgresForPooler.Trusted).SendAsync();
+        Assert.Equal("3D000", (await late.ReadToEndAsync())[^1].Field('C'));
+        Assert.Equal(backend, await stays.ScalarAsync("SELECT pg_backend_pid()"));
+
+        pooler.Reload(c => c with { Databases = both });
+        using var back = await pooler.LoginAsync(removed);
+        Assert.Equal("1", await back.ScalarAsync("SELECT 1"));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Health_says_paused_while_all_databases_are(Variant variant)
+    {
+        var (first, second) = (await NewDatabaseAsync(), await NewDatabaseAsync());
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        foreach (var database in new[] { first, second })
+        {
+            using var client = await pooler.LoginAsync(database);
+            await client.ScalarAsync("SELECT 1");
+        }
+        Assert.True((await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy);
+
+        await pooler.Engine.PauseAsync(first, Cancelled);
+        Assert.True((await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy);
+        await pooler.Engine.PauseAsync(second, Cancelled);
+        Assert.Equal(new HealthReport(false, "paused"), await pooler.Engine.CheckHealthAsync(Cancelled));
+
+        pooler.Engine.Resume(second);
+        Assert.True((await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy);
     }
 
     private async Task<HashSet<int>> BackendIdsAsync(string database)

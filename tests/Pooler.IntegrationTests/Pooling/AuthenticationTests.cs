@@ -73,6 +73,23 @@ public sealed class AuthenticationTests(PostgresForPooler postgres) : PoolerTest
         Assert.Equal(PostgresForPooler.PlainUser, await ScalarAsync(connection, "SELECT current_user::text"));
     }
 
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Any_lets_every_name_in_as_the_forced_user(Variant variant)
+    {
+        await using var pooler = RunningPooler.Start(
+            Postgres, variant, s => s with { AuthType = AuthType.Any, DefaultPoolSize = 1 },
+            d => d with { User = PostgresForPooler.PlainUser, Password = PostgresForPooler.Password });
+
+        var backends = new HashSet<object?>();
+        foreach (var (name, password) in new (string, string?)[] { ("anybody", null), ("somebody else", "anything"), (PostgresForPooler.Trusted, null) })
+        {
+            await using var connection = await ConnectAsync(pooler, name, password);
+            Assert.Equal(PostgresForPooler.PlainUser, await ScalarAsync(connection, "SELECT current_user::text"));
+            backends.Add(await ScalarAsync(connection, "SELECT pg_backend_pid()"));
+        }
+        Assert.Single(backends);
+    }
+
     [Fact]
     public async Task A_database_that_the_pooler_does_not_know_is_refused_after_the_password()
     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text;
+using System.Text.RegularExpressions;
 using Testing;
 using Xunit;
 
@@ -9,7 +10,7 @@ namespace Pooler.IntegrationTests.Process;
 public sealed class TelemetryTests
 {
     [Fact]
-    public async Task Metrics_and_logs_go_to_the_collector_that_the_environment_names()
+    public async Task Metrics_logs_and_traces_go_to_the_collector_that_the_environment_names()
     {
         using var directory = new ThrowawayDirectory();
         using var collector = new HttpListener();
@@ -22,8 +23,17 @@ public sealed class TelemetryTests
         await using var pooler = PoolerProgram.Start(
             directory.Path, [], ("DATABASES_HOST", "127.0.0.1"), ("POOLER_LISTEN_PORT", "0"), ("POOLER_UNIX_SOCKET_DIR", ""),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), ("OTEL_SERVICE_NAME", "pooler-under-test"),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "200"), ("OTEL_BLRP_SCHEDULE_DELAY", "200"));
+            ("OTEL_METRIC_EXPORT_INTERVAL", "200"), ("OTEL_BLRP_SCHEDULE_DELAY", "200"), ("OTEL_BSP_SCHEDULE_DELAY", "200"),
+            // Nobody listens there: an attempt to connect is all that a span needs.
+            ("DATABASES_PORT", PoolerProgram.FreePort().ToString()), ("DATABASES_USER", "somebody"), ("DATABASES_PASSWORD", "secret"),
+            ("POOLER_AUTH_TYPE", "trust"));
         await pooler.UpAsync();
+        var listening = Regex.Match(await pooler.LineAsync("listening on 127.0.0.1:"), @"127\.0\.0\.1:(\d+)");
+        using (var client = await RawClient.ConnectAsync(IPEndPoint.Parse(listening.Value)))
+        {
+            await client.Startup("shop", "somebody").SendAsync();
+            Assert.Equal('E', (await client.ReadToEndAsync())[^1].Type);
+        }
 
         // Names are plain text within protobuf.
         await Eventually.TrueAsync(
@@ -31,6 +41,9 @@ public sealed class TelemetryTests
             cancellationToken: TestContext.Current.CancellationToken);
         await Eventually.TrueAsync(
             () => received.Any(r => r.Path == "/v1/logs" && r.Body.Contains("process up", StringComparison.Ordinal)),
+            cancellationToken: TestContext.Current.CancellationToken);
+        await Eventually.TrueAsync(
+            () => received.Any(r => r.Path == "/v1/traces" && r.Body.Contains("server connect", StringComparison.Ordinal) && r.Body.Contains("db.namespace", StringComparison.Ordinal)),
             cancellationToken: TestContext.Current.CancellationToken);
 
         collector.Stop();
