@@ -129,9 +129,10 @@ internal sealed class Administration(EngineCore engine)
             case ShutdownMode.WaitForClients:
                 return WhenAsync(() => !engine.Clients.Any());
             case ShutdownMode.WaitForServers:
+                AllPaused = true;
+                foreach (var database in Concerned(null)) database.Paused = true;
                 foreach (var pool in engine.Directory.Pools)
                 {
-                    pool.Database.Paused = true;
                     pool.RefuseWaiters(PgError.Fatal(SqlState.AdminShutdown, "pooler is shutting down"));
                     pool.CloseServers("shutting down", markOthers: true);
                 }

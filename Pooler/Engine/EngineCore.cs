@@ -285,8 +285,9 @@ internal sealed class EngineCore : IPoolHost
         context.Loop.Schedule(MaintenancePeriod, static state =>
         {
             var its = (LoopContext)state!;
-            its.Engine.Maintain(its);
+            // First: whatever goes wrong in this round, there will be a next one.
             its.Engine.ScheduleMaintenance(its);
+            its.Engine.Maintain(its);
         }, context);
 
     private void Maintain(LoopContext context)

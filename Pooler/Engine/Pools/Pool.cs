@@ -132,13 +132,14 @@ public sealed class Pool
             // A server is logged in: the welcome is known, and the queue must not hold waiters for it that a release
             // could pick.
             welcomed = waiter.WaitsForWelcome && _servers.Count > _opening;
-            if (!waiter.WaitsForWelcome && _waiters.Count == 0 && !Database.Paused && FindIdle(loop) is { } server)
+            if (!waiter.WaitsForWelcome && !Database.Paused && FindIdle(loop) is { } server)
             {
-                if (!NeedsCheck(server, loop.Now))
+                if (_waiters.Count == 0 && !NeedsCheck(server, loop.Now))
                 {
                     TakeOff(server, loop, ServerState.Active);
                     return server;
                 }
+                // Each that queues sets one more idle server going: while some are checked, the queue is not empty.
                 TakeOff(server, loop, ServerState.Testing);
                 toCheck = server;
             }

@@ -24,6 +24,9 @@ internal sealed partial class ClientSession
     /// <summary>The server takes COPY data from this client and has not been told its end.</summary>
     private bool _copyingIn;
 
+    /// <summary>Of the COPY under way, data has been sent on.</summary>
+    private bool _copyDataSent;
+
     /// <summary>Reading is paused until more of what was sent has been answered.</summary>
     private bool _awaitsAnswers;
 
@@ -63,6 +66,13 @@ internal sealed partial class ClientSession
     /// <summary>The server will ignore Sync until the end of the COPY data; see <see cref="OutstandingQueue.DropSyncsIgnoredByCopy"/>.</summary>
     public void OnCopyIn()
     {
+        if (_server!.Outstanding.HasRequestsBehindTheFirst)
+        {
+            // They would break the COPY off, and nobody could say which of their Syncs the server still answers: an answer
+            // too many would reach the server's next client.
+            FailWithServer(PgError.Fatal(SqlState.FeatureNotSupported, "COPY FROM STDIN cannot be followed by other requests in a pipeline"));
+            return;
+        }
         _copyingIn = true;
         _server!.Outstanding.DropSyncsIgnoredByCopy();
         // The batch is open again: a Sync has to follow the data.
@@ -217,6 +227,12 @@ internal sealed partial class ClientSession
                 server.Outstanding.Enqueue(new Request(RequestKind.Query));
                 break;
             case Frontend.Sync:
+                if (_copyingIn && _copyDataSent)
+                {
+                    // Ignored or answered, depending on whether the COPY has failed by then: see OnCopyIn.
+                    FailWithServer(PgError.Fatal(SqlState.ProtocolViolation, "Sync in the middle of COPY data"));
+                    return Verdict.Stop;
+                }
                 Begin(server, writer);
                 if (_copyingIn) break;
                 _inBatch = false;
@@ -238,6 +254,7 @@ internal sealed partial class ClientSession
                 break;
             case Frontend.CopyData:
                 if (!_copyingIn && server.Outstanding.Count == 0 && !_inBatch) return Verdict.Drop;
+                _copyDataSent = true;
                 break;
             case Frontend.CopyDone or Frontend.CopyFail:
                 if (!_copyingIn && server.Outstanding.Count == 0 && !_inBatch) return Verdict.Drop;

@@ -149,21 +149,26 @@ internal sealed partial class ClientSession
         }
         var statement = FindStatement(name, out _);
         if (IsUndecided(server, statement, name)) return Verdict.AwaitAnswers;
-        if (statement is null)
+        if (statement is null && !IsReserved(name))
         {
             // Unknown: the server knows what to say.
             Begin(server, writer);
             return Verdict.Forward;
         }
         StartReplacing(server, writer, before);
-        Statistics.Binds++;
-        EnsurePrepared(server, statement, writer);
+        var serverName = NobodysStatement;
+        if (statement is not null)
+        {
+            Statistics.Binds++;
+            EnsurePrepared(server, statement, writer);
+            serverName = statement.ServerName;
+        }
         // Only the names in front change; parameters follow as they are, however long.
         Span<byte> header = stackalloc byte[MessageHeader.Size];
         header[0] = Frontend.Bind;
-        var length = total - 1 + statement.ServerName.Length - name.Length;
+        var length = total - 1 + serverName.Length - name.Length;
         BinaryPrimitives.WriteInt32BigEndian(header[1..], checked((int)length));
-        writer.Bytes(header).CString(portal).CString(statement.ServerName);
+        writer.Bytes(header).CString(portal).CString(serverName);
         used = MessageHeader.Size + portal.Length + 1 + name.Length + 1;
         return Verdict.Replaced;
     }
@@ -177,12 +182,14 @@ internal sealed partial class ClientSession
         var reader = new MessageReader(message[MessageHeader.Size..]);
         PreparedStatement? statement = null;
         byte[]? clientName = null;
+        var reserved = false;
         if (reader.TryReadByte(out var kind) && kind == (byte)'S' && reader.TryReadCString(out var name) && !name.IsEmpty)
         {
             statement = FindStatement(name, out clientName);
             if (IsUndecided(server, isClose ? null : statement, name)) return Verdict.AwaitAnswers;
+            reserved = statement is null && IsReserved(name);
         }
-        if (statement is null)
+        if (statement is null && !reserved)
         {
             Begin(server, writer);
             if (isClose) server.Outstanding.Enqueue(new Request(RequestKind.Close));
@@ -193,17 +200,20 @@ internal sealed partial class ClientSession
         if (isClose)
         {
             // Other clients may use the statement: only this client's name for it goes.
-            _statements!.Remove(clientName!);
+            if (clientName is not null) _statements!.Remove(clientName);
             writer.CloseStatement(NobodysStatement);
             server.Outstanding.Enqueue(new Request(RequestKind.Close, statement, clientName));
         }
         else
         {
-            EnsurePrepared(server, statement, writer);
-            writer.Begin(Frontend.Describe).Byte((byte)'S').CString(statement.ServerName).End();
+            if (statement is not null) EnsurePrepared(server, statement, writer);
+            writer.Begin(Frontend.Describe).Byte((byte)'S').CString(statement is null ? NobodysStatement : statement.ServerName).End();
         }
         return Verdict.Replaced;
     }
+
+    /// <summary>Names that only the pool gives: a client must not get at other clients' statements by guessing them.</summary>
+    private static bool IsReserved(ReadOnlySpan<byte> name) => name.StartsWith("pooler_"u8);
 
     private PreparedStatement? FindStatement(ReadOnlySpan<byte> name, out byte[]? clientName)
     {

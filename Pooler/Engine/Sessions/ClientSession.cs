@@ -33,6 +33,10 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
 {
     private readonly LoopContext _context;
     private readonly SessionParameters _startupParameters;
+
+    /// <summary>As of the login: a mode that changed under it would hand its session's state to others.</summary>
+    private readonly PoolMode _mode;
+
     private ServerSession? _server;
     private volatile ClientState _state;
     private long _requestStart;
@@ -46,7 +50,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         Identity = identity;
         Parameters = _startupParameters = parameters;
         LastActivity = context.Loop.Now;
-        _tracksStatements = identity.Pool.Mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
+        _mode = identity.Pool.Mode;
+        _tracksStatements = _mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
         context.Clients.Add(this);
         identity.Pool.AddClient();
     }
@@ -192,7 +197,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         var now = _context.Loop.Now;
         var statistics = Statistics;
         LastActivity = now;
-        _copyingIn = false;
+        _copyingIn = _copyDataSent = false;
         if (unexpected) _inBatch = false;
         // The beginning of another batch may be on its way already.
         moreOutstanding |= _inBatch;
@@ -206,7 +211,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             if (_transactionStart != 0) statistics.TransactionTime += now - _transactionStart;
             _transactionStart = moreOutstanding ? now : 0;
         }
-        else if (Pool.Mode == PoolMode.Statement)
+        else if (_mode == PoolMode.Statement)
         {
             Fail(PgError.Fatal("08P01", "transaction blocks not allowed in statement pooling mode",
                 hint: "Use pool_mode = transaction or session for this database."));
@@ -224,7 +229,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void ReleaseServerIfDone()
     {
         if (_server is not { } server || !IsQuiet(server) || server.TransactionStatus != TransactionStatus.Idle) return;
-        if (Pool.Mode == PoolMode.Session && !(server.CloseNeeded && _context.Engine.Settings.ServerFastClose)) return;
+        if (_mode == PoolMode.Session && !(server.CloseNeeded && _context.Engine.Settings.ServerFastClose)) return;
         Unlink();
         server.ReleaseToPool(endOfSession: false);
     }
@@ -362,7 +367,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             _server = null;
             server.Unlink();
             // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
-            if (quiet) server.ReleaseToPool(endOfSession: true);
+            if (quiet) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
             else server.Abort("client disconnect before everything was sent to the client");
         }
         _state = ClientState.Closed;

@@ -117,9 +117,13 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
                 LoginState.Authenticating => ReceivePassword(data[pos..]),
                 _ => 0,
             };
-            if (used == 0) return pos;
+            if (used == 0) break;
             pos += used;
         }
+        // What came in one piece with the end of the login is for whoever has taken the connection over.
+        return pos < data.Length && !connection.IsClosed && connection.Handler != this
+            ? pos + connection.Handler.OnReceived(connection, data[pos..])
+            : pos;
     }
 
     /// <summary>client_login_timeout, and query_wait_timeout while no server can be had.</summary>
@@ -285,6 +289,11 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
     private void OnAuthenticated()
     {
         var startup = _startup!;
+        if (Engine.RefusesLogins is { } closing)
+        {
+            Fail(closing);
+            return;
+        }
         if (startup.Database == EngineCore.ConsoleDatabase)
         {
             OpenConsole();

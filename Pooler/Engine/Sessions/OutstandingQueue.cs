@@ -101,6 +101,17 @@ internal sealed class OutstandingQueue
         return false;
     }
 
+    /// <summary>Whether anything was sent behind the batch or query that is being answered.</summary>
+    public bool HasRequestsBehindTheFirst
+    {
+        get
+        {
+            for (var i = 0; i < Count; i++)
+                if (this[i].EndsWithReady) return i + 1 < Count;
+            return false;
+        }
+    }
+
     /// <summary>
     /// The server has begun to take COPY data: it will ignore every Sync that was sent before the data's end, so they are
     /// not answered. Those of simple queries stay (PostgreSQL documentation, "COPY Operations").

@@ -81,7 +81,7 @@ internal sealed partial class ServerSession
                     }
                     break;
                 case Backend.CommandComplete:
-                    if (message[MessageHeader.Size..].SequenceEqual("DISCARD ALL\0"u8)) Statements.Clear();
+                    if (TakesStatementsAway(message[MessageHeader.Size..])) Statements.Clear();
                     NoteReset(message[MessageHeader.Size..]);
                     break;
                 case Backend.ErrorResponse:

@@ -26,7 +26,14 @@ internal sealed partial class ServerSession
         var host = PickHost(settings.Host ?? _engine.Settings.UnixSocketDir);
         if (host.StartsWith('/'))
         {
-            Connect(loop, new UnixDomainSocketEndPoint($"{host.TrimEnd('/')}/.s.PGSQL.{settings.Port}"));
+            try
+            {
+                Connect(loop, new UnixDomainSocketEndPoint($"{host.TrimEnd('/')}/.s.PGSQL.{settings.Port}"));
+            }
+            catch (ArgumentException e)
+            {
+                FailResolving(loop, host, e);
+            }
         }
         else if (IPAddress.TryParse(host, out var address))
         {
@@ -49,16 +56,22 @@ internal sealed partial class ServerSession
             var address = Array.Find(addresses, a => a.AddressFamily == AddressFamily.InterNetwork) ?? addresses[0];
             Connect(loop, new IPEndPoint(address, port));
         }
-        catch (SocketException e)
+        catch (Exception e) when (e is SocketException or ArgumentException)
         {
-            var error = PgError.Fatal(SqlState.ConnectionFailure, $"could not translate host name \"{host}\" to address: {e.Message}",
-                hint: $"Check the host of database \"{Pool.Database.Name}\".");
-            _engine.RunOn(loop, static state =>
-            {
-                var (server, failure) = ((ServerSession, PgError))state!;
-                server.FailLogin(failure);
-            }, (this, error));
+            FailResolving(loop, host, e);
         }
+    }
+
+    private void FailResolving(EventLoop loop, string host, Exception e)
+    {
+        var error = PgError.Fatal(SqlState.ConnectionFailure, $"could not translate host name \"{host}\" to address: {e.Message}",
+            hint: $"Check the host of database \"{Pool.Database.Name}\".");
+        // Posted, also on the loop itself: the pool is in the middle of growing.
+        loop.Post(static state =>
+        {
+            var (server, failure) = ((ServerSession, PgError))state!;
+            server.FailLogin(failure);
+        }, (this, error));
     }
 
     private void Connect(EventLoop loop, EndPoint target)
@@ -206,8 +219,11 @@ internal sealed partial class ServerSession
         _openingDone = true;
         State = ServerState.Testing;
         _engine.OnServerLoggedIn(this);
+        var loop = Loop;
         Pool.OnLoggedIn(welcome);
         GiveBack();
+        // Only so many open at once: the next may begin.
+        Pool.Grow(loop);
     }
 
     private void FailLogin(PgError error)

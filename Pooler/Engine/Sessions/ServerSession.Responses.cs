@@ -193,10 +193,10 @@ internal sealed partial class ServerSession
 
     private bool OnError(ClientSession client, ReadOnlySpan<byte> message, bool whole)
     {
+        client.OnCopyEnded();
         if (!whole) return false;
         var error = ErrorFields.Read(message[MessageHeader.Size..]);
         if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
-        client.OnCopyEnded();
         if (!Swallowing || _toldFatal) return false;
         // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
         // connections end here.
@@ -222,11 +222,14 @@ internal sealed partial class ServerSession
     private void OnCommandComplete(ClientSession client, ReadOnlySpan<byte> tag)
     {
         NoteReset(tag);
-        if (!tag.SequenceEqual("DISCARD ALL\0"u8) && !tag.SequenceEqual("DEALLOCATE ALL\0"u8)) return;
+        if (!TakesStatementsAway(tag)) return;
         if (Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.ForgetStatements) return;
         Statements.Clear();
         client.ForgetAllStatements();
     }
+
+    private static bool TakesStatementsAway(ReadOnlySpan<byte> tag) =>
+        tag.SequenceEqual("DISCARD ALL\0"u8) || tag.SequenceEqual("DEALLOCATE ALL\0"u8);
 
     /// <summary>Parameters may have gone back to the server's own values; of those that it does not report, nobody tells.</summary>
     private void NoteReset(ReadOnlySpan<byte> tag)

@@ -1,5 +1,4 @@
 using System.Net;
-using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -151,7 +150,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>
     /// Back to the pool, after whatever must run first to make it clean. Nothing may be in flight.
     /// </summary>
-    /// <param name="endOfSession">The client is leaving, rather than ending a transaction.</param>
+    /// <param name="endOfSession">A client in session mode is leaving, rather than ending a transaction.</param>
     public void ReleaseToPool(bool endOfSession)
     {
         // It may have been stopped because the client did not take its bytes; a paused connection cannot change loops.
@@ -166,7 +165,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         var settings = _engine.Settings;
         var inTransaction = TransactionStatus != Protocol.TransactionStatus.Idle;
         var resets = settings.ServerResetQuery.Length > 0
-            && (settings.ServerResetQueryAlways || (Pool.Mode == PoolMode.Session && endOfSession));
+            && (settings.ServerResetQueryAlways || endOfSession);
         if (inTransaction) RunOwnQuery("ROLLBACK", thenReset: resets);
         else if (resets) RunOwnQuery(settings.ServerResetQuery, thenReset: false);
         else GiveBack();
@@ -206,7 +205,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// </summary>
     public void Abort(string reason)
     {
-        if (Outstanding.Count > 0 && Connection is { IsClosed: false }) CancelSession.Start(Context, this, static () => { });
+        if (Connection is { IsClosed: false }) CancelSession.Start(Context, this, static () => { });
         Close(reason);
     }
 
@@ -226,6 +225,10 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         if (_finished) return;
         _finished = true;
         _loginTimer?.Cancel();
+        // A client's Close that will not be answered now still holds its statement.
+        for (var i = 0; i < Outstanding.Count; i++)
+            if (Outstanding[i] is { Kind: RequestKind.Close, Statement: { } statement }) _engine.Statements.Release(statement);
+        Outstanding.Clear();
         _engine.OnServerEnded(this, reason);
         Pool.OnClosed(this, wasOpening: !_openingDone, failure);
     }
