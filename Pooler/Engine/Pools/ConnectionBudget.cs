@@ -16,10 +16,10 @@ public sealed class ConnectionBudget
     {
         lock (_lock)
         {
-            var databaseLimit = Limit(database.Settings.MaxDbConnections, settings.MaxDbConnections);
-            if (databaseLimit > 0 && database.ServerCount >= databaseLimit) return BudgetLimit.Database;
-            var userLimit = Limit(user.Settings.MaxUserConnections, settings.MaxUserConnections);
-            if (userLimit > 0 && user.ServerCount >= userLimit) return BudgetLimit.User;
+            var reached = Reached(
+                database.ServerCount, database.Settings.MaxDbConnections, settings.MaxDbConnections,
+                user.ServerCount, user.Settings.MaxUserConnections, settings.MaxUserConnections);
+            if (reached is not null) return reached;
             database.ServerCount++;
             user.ServerCount++;
             return null;
@@ -40,10 +40,10 @@ public sealed class ConnectionBudget
     {
         lock (_lock)
         {
-            var databaseLimit = Limit(database.Settings.MaxDbClientConnections, settings.MaxDbClientConnections);
-            if (databaseLimit > 0 && database.ClientCount >= databaseLimit) return BudgetLimit.Database;
-            var userLimit = Limit(user.Settings.MaxUserClientConnections, settings.MaxUserClientConnections);
-            if (userLimit > 0 && user.ClientCount >= userLimit) return BudgetLimit.User;
+            var reached = Reached(
+                database.ClientCount, database.Settings.MaxDbClientConnections, settings.MaxDbClientConnections,
+                user.ClientCount, user.Settings.MaxUserClientConnections, settings.MaxUserClientConnections);
+            if (reached is not null) return reached;
             database.ClientCount++;
             user.ClientCount++;
             return null;
@@ -59,8 +59,15 @@ public sealed class ConnectionBudget
         }
     }
 
-    // An entry of 0 or less means "as the global setting", as in PgBouncer.
-    private static int Limit(int? own, int global) => own is > 0 ? own.Value : global;
+    // An entry of 0 or less means "as the global setting", as in PgBouncer; a global 0 means no limit.
+    private static BudgetLimit? Reached(
+        int databaseCount, int? ofDatabase, int ofDatabases, int userCount, int? ofUser, int ofUsers)
+    {
+        var databaseLimit = ofDatabase is > 0 ? ofDatabase.Value : ofDatabases;
+        if (databaseLimit > 0 && databaseCount >= databaseLimit) return BudgetLimit.Database;
+        var userLimit = ofUser is > 0 ? ofUser.Value : ofUsers;
+        return userLimit > 0 && userCount >= userLimit ? BudgetLimit.User : null;
+    }
 }
 
 /// <summary>Which of the limits that span pools was reached.</summary>
