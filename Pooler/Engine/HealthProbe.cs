@@ -24,7 +24,8 @@ internal sealed class HealthProbe(EngineCore engine) : PoolWaiter
         var open = pools.Sum(p => p.Servers.Count(s => s.State is not (ServerState.Login or ServerState.Closed)));
         if (open > 0) return new HealthReport(true, $"{open} server connections are open");
         var databases = engine.Directory.Databases.Where(d => !d.Removed).ToArray();
-        if (databases.Length > 0 && databases.All(d => d.Paused)) return new HealthReport(false, "paused");
+        // Without any, what a PAUSE of all says of those to come.
+        if (databases.Length > 0 ? databases.All(d => d.Paused) : engine.Directory.PausesNew) return new HealthReport(false, "paused");
 
         _pool = pools.FirstOrDefault(p => !p.Database.Paused) ?? ChoosePool();
         if (_pool is null) return new HealthReport(true, "no database and user to try a connection with");

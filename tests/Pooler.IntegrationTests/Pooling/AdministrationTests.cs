@@ -132,6 +132,22 @@ public sealed class AdministrationTests(PostgresForPooler postgres) : PoolerTest
         Assert.True((await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy);
     }
 
+    [Fact]
+    public async Task Health_says_paused_also_before_any_database_is_known()
+    {
+        await using var pooler = RunningPooler.Start(Postgres, AnyVariant);
+
+        // A probe that waited for a server would wait until the limit, and say so.
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
+        limit.CancelAfter(TimeSpan.FromSeconds(10));
+
+        await pooler.Engine.PauseAsync(null, Cancelled);
+        Assert.Equal(new HealthReport(false, "paused"), await pooler.Engine.CheckHealthAsync(limit.Token));
+
+        pooler.Engine.Resume(null);
+        Assert.True((await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy);
+    }
+
     private async Task<HashSet<int>> BackendIdsAsync(string database)
     {
         var ids = (int[])(await Postgres.Server.ExecuteAsync(

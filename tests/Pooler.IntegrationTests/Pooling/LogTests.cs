@@ -1,4 +1,6 @@
 using System.Text.RegularExpressions;
+using Npgsql;
+using Pooler.Engine.Configuration;
 using Testing;
 using Xunit;
 
@@ -66,6 +68,29 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
         await pooler.Engine.PauseAsync(database, Cancelled);
 
         Assert.DoesNotContain(log.Lines, l => l.Contains(database, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Passwords_and_stored_secrets_stay_out_of_the_log()
+    {
+        var database = await NewDatabaseAsync();
+        using var log = new RecordingLog();
+        const string wrong = "a wrong password";
+        await using var pooler = RunningPooler.Start(RunningPooler.Configuration(
+            Postgres, AnyVariant, s => s with { AuthType = AuthType.ScramSha256 },
+            d => d with { User = PostgresForPooler.PlainUser, Password = PostgresForPooler.Password }), log);
+        var right = new NpgsqlConnectionStringBuilder(pooler.ConnectionString(database))
+        {
+            Username = Postgres.Server.User, Password = Postgres.Server.Password,
+        };
+        await using (var connection = new NpgsqlConnection(right.ConnectionString)) await connection.OpenAsync(Cancelled);
+        await using (var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(right.ConnectionString) { Password = wrong }.ConnectionString))
+            await Assert.ThrowsAsync<PostgresException>(() => connection.OpenAsync(Cancelled));
+
+        await LineAsync(log, $"^C-\\d+: {database}/{Postgres.Server.User}@.* login failed: ");
+        await LineAsync(log, $"^S-\\d+: {database}/{PostgresForPooler.PlainUser}@.* new connection to server");
+        Assert.DoesNotContain(log.Lines, l => l.Contains(wrong, StringComparison.Ordinal)
+            || l.Contains(Postgres.Server.Password, StringComparison.Ordinal) || l.Contains(PostgresForPooler.Password, StringComparison.Ordinal));
     }
 
     private static async Task<Match> LineAsync(RecordingLog log, string pattern)
