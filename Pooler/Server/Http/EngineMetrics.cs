@@ -45,6 +45,8 @@ internal static class EngineMetrics
         text.Metric("pooler_clients", "gauge", "Clients logged in or logging in.").Sample("pooler_clients", snapshot.Clients);
         text.Metric("pooler_clients_max", "gauge", "Clients allowed (max_client_conn).").Sample("pooler_clients_max", snapshot.MaxClients);
         text.Metric("pooler_prepared_statements", "gauge", "Distinct prepared statements known.").Sample("pooler_prepared_statements", snapshot.PreparedStatements);
+        text.Metric("pooler_allocated_bytes_total", "counter", "Managed memory allocated since the start; does not grow with transactions once warmed up.")
+            .Sample("pooler_allocated_bytes_total", GC.GetTotalAllocatedBytes());
         if (snapshot.Pools.Count == 0) return text.ToString();
 
         foreach (var (name, help, value) in Gauges) Write(name, "gauge", help, value);
