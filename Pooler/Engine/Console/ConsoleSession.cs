@@ -144,7 +144,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         End(error.Message);
     }
 
-    /// <summary>Whether a cancel request is for this session. Any thread.</summary>
+    /// <summary>Whether a cancel request is for this console client. Any thread.</summary>
     public bool IsMeantBy(int pid, ReadOnlySpan<byte> key)
     {
         if (pid != (int)(Id & int.MaxValue) || key.Length != 4) return false;

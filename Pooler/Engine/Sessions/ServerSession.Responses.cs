@@ -203,7 +203,7 @@ internal sealed partial class ServerSession
         client.FailWithServer(error with
         {
             Severity = "FATAL",
-            Hint = error.Hint ?? "The pooler was restoring this session's parameters on another server connection.",
+            Hint = error.Hint ?? "The pooler was restoring the client's parameters on another server connection.",
         });
         return true;
     }
