@@ -27,6 +27,9 @@ public abstract class Connection
     /// <summary>Address of this end.</summary>
     public abstract EndPoint? LocalEndPoint { get; }
 
+    /// <summary>What TLS agreed on; null while and when bytes go in the clear.</summary>
+    public TlsInfo? Tls { get; protected set; }
+
     /// <summary>Whether the connection is closed, from either side.</summary>
     public abstract bool IsClosed { get; }
 
