@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Auth;
+using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
@@ -137,6 +138,12 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>A client was accepted: its first handler.</summary>
     public IConnectionHandler Accept(Connection connection) =>
         new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastClientId));
+
+    /// <summary>The HBA rules and name maps of the moment.</summary>
+    public AccessRules Access { get; private set; } = AccessRules.None;
+
+    /// <summary>Asks a database's server about users that the configuration does not know; null when it has no auth_user.</summary>
+    public IUserQueries? UserQueriesFor(PoolDatabase database) => null;
 
     public bool IsTracked(string parameter) => _tracked.Contains(parameter);
 

@@ -13,7 +13,7 @@ public abstract class ClientAuthentication : AuthExchange
     /// <summary>Longest body of a 'p' message in bytes, PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH. Check before buffering one.</summary>
     public const int MaxMessageLength = 65535;
 
-    private protected ClientAuthentication(string userName) => UserName = userName;
+    private protected ClientAuthentication(string userName) => UserName = LoginName = userName;
 
     /// <summary>Who the client says it is.</summary>
     public string UserName { get; }
@@ -32,8 +32,18 @@ public abstract class ClientAuthentication : AuthExchange
     /// </summary>
     public ScramKeys? ScramKeys { get; private protected set; }
 
+    /// <summary>After success: who the client is. Another name than <see cref="UserName"/> only where auth_query answered with one.</summary>
+    public string LoginName { get; private protected set; }
+
+    /// <summary>After success: a secret that was found out on the way (auth_query) and that servers may be logged in to with.</summary>
+    public Secret? FoundSecret { get; private protected set; }
+
+    /// <summary>Chooses the exchange for a login.</summary>
+    internal static ClientAuthentication Create(AuthenticationRequest request) =>
+        Create(request.Method, request.UserName, request.UserIsKnown, request.Secret, request.Settings.ScramIterations);
+
     /// <summary>
-    /// Chooses the exchange. Unknown users and users without a usable secret get the same messages as known ones and
+    /// Chooses an exchange that needs a secret at most. Unknown users and users without a usable secret get the same messages as known ones and
     /// are turned away at the end, so that names can't be tried out.
     /// </summary>
     /// <param name="type"><c>auth_type</c>. With md5, a user whose secret is a SCRAM one is asked for SCRAM.</param>
@@ -72,6 +82,16 @@ public abstract class ClientAuthentication : AuthExchange
     public static void Prepare(string userName, Secret secret, int scramIterations)
     {
         if (secret.Kind == SecretKind.Plain) _ = ScramExchange.DeriveFrom(userName, secret, scramIterations);
+    }
+
+    /// <summary>Makes another exchange's outcome this one's.</summary>
+    private protected void TakeOutcome(ClientAuthentication other)
+    {
+        FailureReason = other.FailureReason;
+        PlainPassword = other.PlainPassword;
+        ScramKeys = other.ScramKeys;
+        if (other.LoginName != other.UserName) LoginName = other.LoginName;
+        FoundSecret = other.FoundSecret ?? FoundSecret;
     }
 
     /// <summary>Turns the client away as PostgreSQL does; the reason is for the log.</summary>

@@ -30,6 +30,24 @@ public enum AuthType
 
     /// <summary>SCRAM-SHA-256.</summary>
     ScramSha256,
+
+    /// <summary>A TLS client certificate with the user's name.</summary>
+    Cert,
+
+    /// <summary>What the first line of <c>auth_hba_file</c> says that matches the login.</summary>
+    Hba,
+
+    /// <summary>Password in clear text, checked by an LDAP server.</summary>
+    Ldap,
+
+    /// <summary>Password in clear text, checked by PAM.</summary>
+    Pam,
+
+    /// <summary>The Unix user at the other end of a Unix socket. In HBA lines only.</summary>
+    Peer,
+
+    /// <summary>Nobody. In HBA lines only.</summary>
+    Reject,
 }
 
 /// <summary>A complete, checked configuration: what the engine runs on until the next reload.</summary>

@@ -27,6 +27,12 @@ public abstract class Connection
     /// <summary>Address of this end.</summary>
     public abstract EndPoint? LocalEndPoint { get; }
 
+    /// <summary>
+    /// The process at the other end of a Unix socket, asked from the kernel; null for TCP, where the system does not
+    /// tell, and once the connection is closed.
+    /// </summary>
+    public virtual PeerCredentials? Peer => null;
+
     /// <summary>What TLS agreed on; null while and when bytes go in the clear.</summary>
     public TlsInfo? Tls { get; protected set; }
 

@@ -108,10 +108,13 @@ public sealed class PoolUser
     public int ClientCount { get; internal set; }
 
     /// <summary>
-    /// Keeps the keys that a client's SCRAM login revealed: with them servers that store the same secret can be logged in
-    /// to, although the password is known to nobody here.
+    /// Keeps what a client's login revealed. With the keys of a SCRAM login, servers that store the same secret can be
+    /// logged in to, although the password is known to nobody here.
     /// </summary>
-    internal void LearnKeys(ScramKeys keys) => _learnedKeys = keys;
+    internal void Learn(ClientAuthentication login)
+    {
+        if (login.ScramKeys is { } keys) _learnedKeys = keys;
+    }
 
     /// <summary>What to log in to servers with.</summary>
     internal ServerCredentials Credentials => new(Name, _secret, _learnedKeys);

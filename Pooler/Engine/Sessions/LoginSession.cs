@@ -228,8 +228,24 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         }
         if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
         _user = Engine.Directory.FindUser(startup.User);
-        _authentication = ClientAuthentication.Create(
-            settings.AuthType, startup.User, _user is not null, _user?.Secret, settings.ScramIterations);
+        var database = isConsole ? null : Engine.Directory.FindDatabase(startup.Database);
+        _authentication = ClientAuthentication.Create(new AuthenticationRequest
+        {
+            UserName = startup.User,
+            Database = startup.Database,
+            Replication = startup.Replication,
+            Method = settings.AuthType,
+            UserIsKnown = _user is not null,
+            Secret = _user?.Secret,
+            Tls = _connection.Tls,
+            RemoteEndPoint = _connection.RemoteEndPoint,
+            LocalEndPoint = _connection.LocalEndPoint,
+            Peer = _connection.Peer,
+            Settings = settings,
+            DatabaseSettings = database?.Settings,
+            Access = Engine.Access,
+            UserQueries = database is null ? null : Engine.UserQueriesFor(database),
+        });
         _state = LoginState.Authenticating;
         Step(_authentication.Start);
     }
@@ -318,9 +334,10 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
                 hint: "An administrator can allow logins again with ENABLE."));
             return;
         }
-        _user ??= Engine.Directory.AddUser(startup.User);
+        var name = _authentication!.LoginName;
+        if (_user is null || _user.Name != name) _user = Engine.Directory.FindUser(name) ?? Engine.Directory.AddUser(name);
+        _user.Learn(_authentication);
         _pool = Engine.Directory.GetPool(database, _user);
-        if (_authentication!.ScramKeys is { } keys) _user.LearnKeys(keys);
         if (_pool.Welcome is not null)
         {
             Complete();
