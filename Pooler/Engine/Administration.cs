@@ -1,6 +1,7 @@
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine;
 
@@ -197,17 +198,19 @@ internal sealed class Administration(EngineCore engine)
             }
             foreach (var gone in _periods.Keys.Except(totals.Keys).ToArray()) _periods.Remove(gone);
         }
-        if (engine.Settings.LogStats) LogStatistics(all, Math.Max(1, _periodLength));
+        TellStatistics(all, Math.Max(1, _periodLength));
     }
 
-    private void LogStatistics(PoolTotals period, long length)
+    private void TellStatistics(PoolTotals period, long length)
     {
         long PerSecond(long count) => count * 1_000_000 / length;
-        engine.Log.Statistics(
+        var figures = new PeriodFigures(
             PerSecond(period.Transactions), PerSecond(period.Queries), PerSecond(period.ClientParses),
-            PerSecond(period.ServerParses), PerSecond(period.Binds), PerSecond(period.BytesReceived),
+            PerSecond(period.ServerParses), PerSecond(period.Binds), PerSecond(period.Logins), PerSecond(period.BytesReceived),
             PerSecond(period.BytesSent), period.TransactionTime / Math.Max(1, period.Transactions),
             period.QueryTime / Math.Max(1, period.Queries), period.WaitTime / Math.Max(1, period.Transactions));
+        if (engine.Settings.LogStats) engine.Log.Statistics(figures);
+        engine.PeriodEnded?.Invoke($"stats: {figures}");
     }
 
     private Dictionary<string, PoolTotals> TotalsByDatabase()

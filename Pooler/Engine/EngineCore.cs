@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Auth;
@@ -84,6 +85,9 @@ internal sealed class EngineCore : IPoolHost
 
     /// <summary>Makes the console's handler for an authenticated client; set by the engine's composition.</summary>
     public Func<ConsoleRequest, IConnectionHandler>? ConsoleFactory { get; set; }
+
+    /// <summary>Told the figures of each stats_period, as text; on a loop's thread.</summary>
+    public Action<string>? PeriodEnded { get; init; }
 
     /// <summary>Clients logged in or logging in.</summary>
     public int ClientCount
@@ -235,18 +239,19 @@ internal sealed class EngineCore : IPoolHost
     public void OnServerLoggedIn(ServerSession server)
     {
         Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error: null);
-        if (Settings.LogConnections) Log.ServerConnected(server.Id, server.LogName, server.Connection!.LocalEndPoint?.ToString() ?? "unix");
+        if (!Settings.LogConnections) return;
+        Log.ServerConnected(server.LogName, server.Connection!.LocalEndPoint is IPEndPoint local ? $" (from {local})" : "");
     }
 
     public void OnServerLoginFailed(ServerSession server, PgError error)
     {
         Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error);
-        Log.ServerLoginFailed(server.Id, server.LogName, error.Message);
+        Log.ServerLoginFailed(error.Severity, error.Message);
     }
 
     public void OnServerEnded(ServerSession server, string reason)
     {
-        if (Settings.LogDisconnections) Log.ServerClosing(server.Id, server.LogName, reason, (Now - server.OpenedAt) / 1_000_000);
+        if (Settings.LogDisconnections) Log.ServerClosing(server.LogName, reason, (Now - server.OpenedAt) / 1_000_000);
     }
 
     public void OnClientEnded(ClientSession client, string reason)
@@ -256,7 +261,7 @@ internal sealed class EngineCore : IPoolHost
         if (Settings.LogDisconnections)
         {
             var age = TimeProvider.GetUtcNow() - identity.ConnectedAt;
-            Log.ClientClosing(identity.Id, identity.LogName, reason, (long)age.TotalSeconds);
+            Log.ClientClosing(identity.LogName, reason, (long)age.TotalSeconds);
         }
         Administration.CheckPending();
     }

@@ -22,6 +22,9 @@ public sealed record EngineOptions
 
     /// <summary>Told the settings after a reload or SET; must not throw.</summary>
     public Action<PoolerSettings>? SettingsChanged { get; init; }
+
+    /// <summary>Told the figures of each stats_period as a line of text; must not throw nor wait.</summary>
+    public Action<string>? PeriodEnded { get; init; }
 }
 
 /// <summary>The engine cannot start: its message says why and what to change.</summary>
@@ -70,7 +73,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         {
             throw new PoolerStartException(e.Message, e);
         }
-        _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider);
+        _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider) { PeriodEnded = options.PeriodEnded };
         _core.ConsoleFactory = new AdminConsole(this, _core).Open;
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
     }
@@ -114,7 +117,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _loops.Start();
         _core.Start();
         _listener.Start();
-        foreach (var endPoint in _endPoints) _core.Log.Listening(endPoint.ToString()!);
+        foreach (var endPoint in _endPoints) _core.Log.Listening(UnixAddress.Text(endPoint));
     }
 
     /// <summary>Reads the configuration again. When it has errors, the old one stays.</summary>

@@ -4,6 +4,7 @@ using System.Text;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Console;
 
@@ -83,7 +84,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     /// <summary>The types of the messages that a logged-in client may send.</summary>
     private static ReadOnlySpan<byte> Requests => "BCDEFHPQSXcdf"u8;
 
-    private string LogName => $"{EngineCore.ConsoleDatabase}/{User}@{Address}:{Port}";
+    private ConnectionName LogName => new(false, Id, EngineCore.ConsoleDatabase, User, Address, Port);
 
     public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
 
@@ -380,7 +381,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         if (_context.Engine.Settings.LogDisconnections)
         {
             var age = Console.Core.TimeProvider.GetUtcNow() - ConnectedAt;
-            _context.Engine.Log.ClientClosing(Id, LogName, reason, (long)age.TotalSeconds);
+            _context.Engine.Log.ClientClosing(LogName, reason, (long)age.TotalSeconds);
         }
     }
 }

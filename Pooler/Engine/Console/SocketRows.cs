@@ -1,16 +1,12 @@
-using System.Globalization;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Console;
 
 /// <summary>SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS.</summary>
 internal sealed class SocketRows(AdminConsole console)
 {
-    // Clients and servers are numbered apart from each other; as addresses they must differ.
-    private const long ClientPointers = 0xc_0000_0000;
-    private const long ServerPointers = 0x5_0000_0000;
-
     /// <summary>
     /// SOCKETS tells positions in per-connection buffers. Here buffers belong to loops, and what waits stays in the
     /// kernel, so there is nothing to tell.
@@ -79,7 +75,7 @@ internal sealed class SocketRows(AdminConsole console)
     private static object?[] Row(ClientSession client, string state, Clock clock)
     {
         var identity = client.Identity;
-        var local = LoginSession.Describe(client.Connection.LocalEndPoint);
+        var local = LoginSession.Describe(client.Connection.LocalEndPoint, null);
         var since = client.WaitingSince;
         var waited = client.State == ClientState.Waiting && since > 0 ? Math.Max(0, clock.Loop - since) : 0;
         return
@@ -88,7 +84,7 @@ internal sealed class SocketRows(AdminConsole console)
             identity.Address, identity.Port, local.Address, local.Port,
             clock.Text(identity.ConnectedAt), clock.Text(client.RequestStart != 0 ? client.RequestStart : client.LastActivity),
             (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
-            Pointer(ClientPointers, identity.Id), client.Server is { } server ? Pointer(ServerPointers, server.Id) : "",
+            ConnectionName.PointerOf(isServer: false, identity.Id), client.Server is { } server ? ConnectionName.PointerOf(isServer: true, server.Id) : "",
             0, "", client.Parameters["application_name"] ?? "", client.PreparedStatementCount, (int)identity.Id,
         ];
     }
@@ -96,45 +92,43 @@ internal sealed class SocketRows(AdminConsole console)
     private static object?[] Row(ServerSession server, string state, Clock clock)
     {
         // Both are unknown while its host's name is looked up and it connects.
-        var remote = server.Target is { } target ? LoginSession.Describe(target) : ("", 0);
-        var local = server.Connection?.LocalEndPoint is { } endPoint ? LoginSession.Describe(endPoint) : ("", 0);
+        var remote = server.Target is { } target ? LoginSession.Describe(target, null) : ("", 0);
+        var local = server.Connection?.LocalEndPoint is { } endPoint ? LoginSession.Describe(endPoint, server.Target) : ("", 0);
         return
         [
             "S", server.Pool.User.Name, server.Pool.Database.Name, "none", state,
             remote.Item1, remote.Item2, local.Item1, local.Item2,
             clock.Text(server.ConnectedAt), clock.Text(server.LinkedAt),
             0, 0, server.CloseNeeded ? 1 : 0,
-            Pointer(ServerPointers, server.Id), server.Client is { } client ? Pointer(ClientPointers, client.Identity.Id) : "",
+            ConnectionName.PointerOf(isServer: true, server.Id), server.Client is { } client ? ConnectionName.PointerOf(isServer: false, client.Identity.Id) : "",
             server.BackendPid, "", server.Parameters["application_name"] ?? "", server.Statements.Count, (int)server.Id,
         ];
     }
 
     private static object?[] Row(LoginSession login, string state, Clock clock)
     {
-        var local = LoginSession.Describe(login.Connection.LocalEndPoint);
+        var local = LoginSession.Describe(login.Connection.LocalEndPoint, null);
         var waited = login.State == LoginState.WaitingForWelcome && login.WaitingSince > 0 ? Math.Max(0, clock.Loop - login.WaitingSince) : 0;
         return
         [
             "C", login.User ?? "(nouser)", login.Pool?.Database.Name ?? "(nodb)", "none", state,
             login.Address, login.Port, local.Address, local.Port,
             clock.Text(login.StartedAt), clock.Text(login.StartedAt), (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
-            Pointer(ClientPointers, login.Id), "", 0, "", "", 0, (int)login.Id,
+            ConnectionName.PointerOf(isServer: false, login.Id), "", 0, "", "", 0, (int)login.Id,
         ];
     }
 
     private static object?[] Row(ConsoleSession session, string state, Clock clock)
     {
-        var local = LoginSession.Describe(session.Connection.LocalEndPoint);
+        var local = LoginSession.Describe(session.Connection.LocalEndPoint, null);
         return
         [
             "C", session.User, EngineCore.ConsoleDatabase, "none", state,
             session.Address, session.Port, local.Address, local.Port,
             clock.Text(session.ConnectedAt), clock.Text(session.LastRequest), 0, 0, 0,
-            Pointer(ClientPointers, session.Id), "", 0, "", session.ApplicationName, session.PreparedStatementCount, (int)session.Id,
+            ConnectionName.PointerOf(isServer: false, session.Id), "", 0, "", session.ApplicationName, session.PreparedStatementCount, (int)session.Id,
         ];
     }
-
-    private static string Pointer(long area, long id) => "0x" + (area + id).ToString("x", CultureInfo.InvariantCulture);
 
     /// <summary>One moment, in the loops' microseconds and on the wall.</summary>
     private sealed class Clock(EngineCore core)

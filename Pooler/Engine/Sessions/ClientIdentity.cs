@@ -1,4 +1,5 @@
 using Pooler.Engine.Pools;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
@@ -10,11 +11,11 @@ namespace Pooler.Engine.Sessions;
 /// <param name="CancelSecret">The secret that goes with it.</param>
 /// <param name="ConnectedAt">Wall clock.</param>
 /// <param name="Address">Its address, as in SHOW CLIENTS: an IP address, or <c>unix</c>.</param>
-/// <param name="Port">Its port; 0 for Unix sockets.</param>
+/// <param name="Port">Its port; for Unix sockets ours.</param>
 internal sealed record ClientIdentity(
     long Id, Pool Pool, PoolUser LoginUser, int CancelPid, int CancelSecret, DateTimeOffset ConnectedAt,
     string Address, int Port)
 {
-    /// <summary>How log lines name it: database/user@address:port.</summary>
-    public string LogName => $"{Pool.Database.Name}/{LoginUser.Name}@{Address}:{Port}";
+    /// <summary>How log lines name it.</summary>
+    public ConnectionName LogName => new(false, Id, Pool.Database.Name, LoginUser.Name, Address, Port);
 }

@@ -165,13 +165,13 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void Fail(PgError error)
     {
         if (_state == ClientState.Closed) return;
-        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.Id, Identity.LogName, error.Message);
         var writer = _context.ToClient;
         writer.Clear();
         error.WriteTo(writer);
         Connection.Send(writer.Written);
         writer.Clear();
         End(error.Message, byPeer: false);
+        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.LogName, error.Message);
     }
 
     /// <summary>The server it was linked to is gone.</summary>

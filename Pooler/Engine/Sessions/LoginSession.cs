@@ -6,6 +6,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
@@ -51,7 +52,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         _connection = connection;
         _id = id;
         StartedAt = context.Loop.Now;
-        (Address, Port) = Describe(connection.RemoteEndPoint);
+        (Address, Port) = Describe(connection.RemoteEndPoint, connection.LocalEndPoint);
         context.Logins.Add(this);
     }
 
@@ -81,14 +82,17 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
 
     private EngineCore Engine => _context.Engine;
 
-    private string LogName => $"{_startup?.Database ?? "(nodb)"}/{_startup?.User ?? "(nouser)"}@{Address}:{Port}";
+    private ConnectionName LogName => new(false, _id, _startup?.Database, _startup?.User, Address, Port);
 
-    /// <summary>How SHOW names an address: IP and port, or <c>unix</c> and 0.</summary>
-    public static (string Address, int Port) Describe(EndPoint? endPoint) => endPoint switch
+    /// <summary>
+    /// How SHOW and the log name an address: IP and port, or <c>unix</c> and the port in the socket's name, which only one
+    /// end of a connection has.
+    /// </summary>
+    public static (string Address, int Port) Describe(EndPoint? endPoint, EndPoint? otherEnd) => endPoint switch
     {
         IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped => (mapped.Address.MapToIPv4().ToString(), mapped.Port),
         IPEndPoint ip => (ip.Address.ToString(), ip.Port),
-        _ => ("unix", 0),
+        _ => ("unix", Math.Max(UnixAddress.PortOf(endPoint), UnixAddress.PortOf(otherEnd))),
     };
 
     public void OnConnected(Connection connection) => throw new InvalidOperationException("clients connect to us");
@@ -141,9 +145,9 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
     public void Fail(PgError error)
     {
         if (_state == LoginState.Ended) return;
-        if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(_id, LogName, error.Message);
         Write(w => error.WriteTo(w));
         End(error.Message);
+        if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(LogName, error.Message);
         _connection.CloseAfterSend();
     }
 
@@ -207,7 +211,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
     private void Begin(StartupPacket startup)
     {
         var settings = Engine.Settings;
-        if (settings.LogConnections) Engine.Log.LoginAttempt(_id, LogName, startup.Database, startup.User);
+        if (settings.LogConnections) LogAttempt(startup);
         if (Engine.RefusesLogins is { } refusal)
         {
             Fail(refusal);
@@ -249,6 +253,9 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         _state = LoginState.Authenticating;
         Step(_authentication.Start);
     }
+
+    private void LogAttempt(StartupPacket startup) => Engine.Log.LoginAttempt(
+        LogName, startup.Database, startup.User, _connection.Tls?.Description ?? "no", startup.Replication.ToString().ToLowerInvariant());
 
     private int ReceivePassword(ReadOnlySpan<byte> data)
     {
@@ -293,7 +300,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
                 }), this, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
                 break;
             case AuthStep.Failed:
-                Engine.Log.LoginFailed(_id, LogName, _authentication!.FailureReason ?? "authentication failed");
+                Engine.Log.LoginFailed(LogName, _authentication!.FailureReason ?? "authentication failed");
                 Fail(_authentication!.Error!);
                 break;
             case AuthStep.Succeeded:
@@ -433,6 +440,6 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         if (_state == LoginState.WaitingForWelcome) _pool!.Abandon(this);
         HandOver();
         if (Engine.Settings.LogDisconnections && _startup is not null)
-            Engine.Log.ClientClosing(_id, LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);
+            Engine.Log.ClientClosing(LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);
     }
 }

@@ -2,6 +2,7 @@ using System.Net;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
@@ -66,8 +67,15 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>Cancel requests on their way to its backend.</summary>
     public int CancelsUnderWay => _cancelsUnderWay;
 
-    /// <summary>How log lines name it: database/user@host:port.</summary>
-    public string LogName => $"{Pool.Database.Name}/{Pool.User.Name}@{Target}";
+    /// <summary>How log lines name it.</summary>
+    public ConnectionName LogName
+    {
+        get
+        {
+            var (address, port) = Target is null ? ("(bad-af)", 0) : LoginSession.Describe(Target, null);
+            return new ConnectionName(true, Id, Pool.Database.Name, Pool.User.Name, address, port);
+        }
+    }
 
     private EventLoop Loop => Connection!.Loop;
 

@@ -3,42 +3,50 @@ using Microsoft.Extensions.Logging;
 namespace Pooler.Engine.Telemetry;
 
 /// <summary>
-/// What the engine writes to the log. Texts follow PgBouncer's where it has one, so that log parsers go on working:
-/// <c>C-</c> and <c>S-</c> number clients and servers as the console does, then database/user@address:port.
+/// What the engine writes to the log. Texts and levels are PgBouncer's wherever it has a line for the matter, so that log
+/// parsers go on working.
 /// </summary>
 internal sealed partial class EngineLog(ILogger logger)
 {
-    [LoggerMessage(1, LogLevel.Information, "C-{Id}: {Name} login attempt: db={Database} user={User} tls=no")]
-    public partial void LoginAttempt(long id, string name, string database, string user);
+    [LoggerMessage(1, LogLevel.Information, "{Connection} login attempt: db={Database} user={User} tls={Tls} replication={Replication}", EventName = "login_attempt")]
+    public partial void LoginAttempt(ConnectionName connection, string database, string user, string tls, string replication);
 
-    [LoggerMessage(2, LogLevel.Information, "C-{Id}: {Name} closing because: {Reason} (age={Age}s)")]
-    public partial void ClientClosing(long id, string name, string reason, long age);
+    [LoggerMessage(2, LogLevel.Information, "{Connection} closing because: {Reason} (age={Age}s)", EventName = "client_closing")]
+    public partial void ClientClosing(ConnectionName connection, string reason, long age);
 
-    [LoggerMessage(3, LogLevel.Warning, "C-{Id}: {Name} pooler error: {Error}")]
-    public partial void PoolerError(long id, string name, string error);
+    [LoggerMessage(3, LogLevel.Warning, "{Connection} pooler error: {Error}", EventName = "pooler_error")]
+    public partial void PoolerError(ConnectionName connection, string error);
 
-    [LoggerMessage(4, LogLevel.Information, "S-{Id}: {Name} new connection to server (from {Local})")]
-    public partial void ServerConnected(long id, string name, string local);
+    [LoggerMessage(4, LogLevel.Information, "{Connection} new connection to server{From}", EventName = "server_connected")]
+    public partial void ServerConnected(ConnectionName connection, string from);
 
-    [LoggerMessage(5, LogLevel.Information, "S-{Id}: {Name} closing because: {Reason} (age={Age}s)")]
-    public partial void ServerClosing(long id, string name, string reason, long age);
+    [LoggerMessage(5, LogLevel.Information, "{Connection} closing because: {Reason} (age={Age}s)", EventName = "server_closing")]
+    public partial void ServerClosing(ConnectionName connection, string reason, long age);
 
-    [LoggerMessage(6, LogLevel.Warning, "S-{Id}: {Name} server login failed: {Error}")]
-    public partial void ServerLoginFailed(long id, string name, string error);
+    [LoggerMessage(6, LogLevel.Warning, "server login failed: {Severity} {Error}", EventName = "server_login_failed")]
+    public partial void ServerLoginFailed(string severity, string error);
 
-    [LoggerMessage(7, LogLevel.Information, "listening on {EndPoint}")]
-    public partial void Listening(string endPoint);
+    [LoggerMessage(7, LogLevel.Information, "listening on {Address}", EventName = "listening")]
+    public partial void Listening(string address);
 
-    [LoggerMessage(8, LogLevel.Information,
-        "stats: {Transactions} xacts/s, {Queries} queries/s, {ClientParses} client parses/s, {ServerParses} server parses/s, "
-        + "{Binds} binds/s, in {BytesIn} B/s, out {BytesOut} B/s, xact {TransactionTime} us, query {QueryTime} us, wait {WaitTime} us")]
-    public partial void Statistics(
-        long transactions, long queries, long clientParses, long serverParses, long binds, long bytesIn, long bytesOut,
-        long transactionTime, long queryTime, long waitTime);
+    [LoggerMessage(8, LogLevel.Information, "stats: {Figures}", EventName = "stats")]
+    public partial void Statistics(PeriodFigures figures);
 
-    [LoggerMessage(9, LogLevel.Information, "{Command} command issued")]
+    [LoggerMessage(9, LogLevel.Information, "{Command} command issued", EventName = "command")]
     public partial void Command(string command);
 
-    [LoggerMessage(10, LogLevel.Warning, "C-{Id}: {Name} login failed: {Reason}")]
-    public partial void LoginFailed(long id, string name, string reason);
+    [LoggerMessage(10, LogLevel.Debug, "{Connection} login failed: {Reason}", EventName = "login_failed")]
+    public partial void LoginFailed(ConnectionName connection, string reason);
+
+    [LoggerMessage(11, LogLevel.Warning, "cannot listen on {Address}: {Error}", EventName = "cannot_listen")]
+    public partial void CannotListen(string address, string error);
+
+    [LoggerMessage(12, LogLevel.Information, "socket passed from service manager ({Address})", EventName = "socket_passed")]
+    public partial void SocketPassed(string address);
+
+    [LoggerMessage(13, LogLevel.Warning, "sockets passed from service manager, {Setting} ignored", EventName = "setting_ignored")]
+    public partial void IgnoredForPassedSockets(string setting);
+
+    [LoggerMessage(14, LogLevel.Warning, "the sockets could not take over {Setting}: {Error}", EventName = "socket_option_failed")]
+    public partial void SocketOptionFailed(string setting, string error);
 }

@@ -18,10 +18,10 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
 
         using (var client = await pooler.LoginAsync(database)) await client.Terminate().SendAsync();
         var name = $"{database}/{PostgresForPooler.Trusted}@127\\.0\\.0\\.1";
-        var login = await LineAsync(log, $@"^C-(\d+): {name}:(\d+) login attempt: db={database} user={PostgresForPooler.Trusted} tls=no$");
+        var login = await LineAsync(log, $@"^C-(0x[0-9a-f]+): {name}:(\d+) login attempt: db={database} user={PostgresForPooler.Trusted} tls=no replication=none$");
         var (id, port) = (login.Groups[1].Value, login.Groups[2].Value);
         await LineAsync(log, $@"^C-{id}: {name}:{port} closing because: client close request \(age=\d+s\)$");
-        var server = await LineAsync(log, $@"^S-(\d+): {name}:{Postgres.Server.Port} new connection to server \(from 127\.0\.0\.1:\d+\)$");
+        var server = await LineAsync(log, $@"^S-(0x[0-9a-f]+): {name}:{Postgres.Server.Port} new connection to server \(from 127\.0\.0\.1:\d+\)$");
         await pooler.Engine.PauseAsync(database, Cancelled);
         await LineAsync(log, $@"^S-{server.Groups[1].Value}: {name}:{Postgres.Server.Port} closing because: .+ \(age=\d+s\)$");
     }
@@ -35,7 +35,7 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
 
         using (await pooler.LoginAsync(database)) await LineAsync(log, $"login attempt: db={database}");
 
-        await LineAsync(log, $@"^C-\d+: {database}/.* closing because: client unexpected eof \(age=");
+        await LineAsync(log, $@"^C-0x[0-9a-f]+: {database}/.* closing because: client unexpected eof \(age=");
     }
 
     [Fact]
@@ -47,7 +47,7 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
         using var client = await pooler.LoginAsync(database);
 
         var figures = new Regex(
-            @"^stats: [1-9]\d* xacts/s, [1-9]\d* queries/s, \d+ client parses/s, \d+ server parses/s, \d+ binds/s, in [1-9]\d* B/s, out [1-9]\d* B/s, xact [1-9]\d* us, query [1-9]\d* us, wait \d+ us$");
+            @"^stats: [1-9]\d* xacts/s, [1-9]\d* queries/s, \d+ client parses/s, \d+ server parses/s, \d+ binds/s, \d+ client logins/s, in [1-9]\d* B/s, out [1-9]\d* B/s, xact [1-9]\d* us, query [1-9]\d* us, wait \d+ us$");
         await Eventually.TrueAsync(async () =>
         {
             for (var i = 0; i < 10; i++) await client.ScalarAsync("SELECT 1");
@@ -87,8 +87,8 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
         await using (var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(right.ConnectionString) { Password = wrong }.ConnectionString))
             await Assert.ThrowsAsync<PostgresException>(() => connection.OpenAsync(Cancelled));
 
-        await LineAsync(log, $"^C-\\d+: {database}/{Postgres.Server.User}@.* login failed: ");
-        await LineAsync(log, $"^S-\\d+: {database}/{PostgresForPooler.PlainUser}@.* new connection to server");
+        await LineAsync(log, $"^C-0x[0-9a-f]+: {database}/{Postgres.Server.User}@.* login failed: ");
+        await LineAsync(log, $"^S-0x[0-9a-f]+: {database}/{PostgresForPooler.PlainUser}@.* new connection to server");
         Assert.DoesNotContain(log.Lines, l => l.Contains(wrong, StringComparison.Ordinal)
             || l.Contains(Postgres.Server.Password, StringComparison.Ordinal) || l.Contains(PostgresForPooler.Password, StringComparison.Ordinal));
     }

@@ -1,0 +1,38 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+
+namespace Pooler.Engine.Telemetry;
+
+/// <summary>
+/// How log lines name a connection: <c>C-0xc00000001: database/user@address:port</c>, as PgBouncer does. It prints the
+/// address of a structure in memory; here the number stands for the connection's id, and is what column ptr of SHOW
+/// CLIENTS and SHOW SERVERS tells.
+/// </summary>
+/// <param name="IsServer">A connection to PostgreSQL rather than a client's.</param>
+/// <param name="Id">Its number.</param>
+/// <param name="Database">The pool's database; null as long as there is no pool.</param>
+/// <param name="User">The user; null until it is known.</param>
+/// <param name="Address">An IP address, or unix.</param>
+/// <param name="Port">Its port.</param>
+internal readonly record struct ConnectionName(bool IsServer, long Id, string? Database, string? User, string Address, int Port)
+{
+    // Clients and servers are numbered apart from each other; as addresses they must differ.
+    private const long ClientPointers = 0xc_0000_0000;
+    private const long ServerPointers = 0x5_0000_0000;
+
+    /// <summary>As in column ptr.</summary>
+    public string Pointer => PointerOf(IsServer, Id);
+
+    public static string PointerOf(bool isServer, long id) =>
+        string.Create(CultureInfo.InvariantCulture, $"0x{(isServer ? ServerPointers : ClientPointers) + id:x}");
+
+    public override string ToString()
+    {
+        // Brackets, or nobody could tell the port from the address.
+        var (open, close) = IPAddress.TryParse(Address, out var ip) && ip.AddressFamily == AddressFamily.InterNetworkV6 ? ("[", "]") : ("", "");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{(IsServer ? 'S' : 'C')}-{Pointer}: {Database ?? "(nodb)"}/{User ?? "(nouser)"}@{open}{Address}{close}:{Port}");
+    }
+}
