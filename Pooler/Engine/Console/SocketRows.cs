@@ -1,4 +1,5 @@
 using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
 using Pooler.Engine.Telemetry;
 
@@ -62,6 +63,13 @@ internal sealed class SocketRows(AdminConsole console)
         _ => "idle",
     };
 
+    private static string Word(ReplicationMode mode) => mode switch
+    {
+        ReplicationMode.Physical => "physical",
+        ReplicationMode.Logical => "logical",
+        _ => "none",
+    };
+
     private string Word(ServerSession server, Clock clock) => server.State switch
     {
         ServerState.Login => "new",
@@ -80,7 +88,7 @@ internal sealed class SocketRows(AdminConsole console)
         var waited = client.State == ClientState.Waiting && since > 0 ? Math.Max(0, clock.Loop - since) : 0;
         return
         [
-            "C", identity.LoginUser.Name, identity.Pool.Database.Name, "none", state,
+            "C", identity.LoginUser.Name, identity.Pool.Database.Name, Word(identity.Replication), state,
             identity.Address, identity.Port, local.Address, local.Port,
             clock.Text(identity.ConnectedAt), clock.Text(client.RequestStart != 0 ? client.RequestStart : client.LastActivity),
             (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
@@ -96,7 +104,7 @@ internal sealed class SocketRows(AdminConsole console)
         var local = server.Connection?.LocalEndPoint is { } endPoint ? LoginSession.Describe(endPoint, server.Target) : ("", 0);
         return
         [
-            "S", server.Pool.User.Name, server.Pool.Database.Name, "none", state,
+            "S", server.Pool.User.Name, server.Pool.Database.Name, Word(server.OwnStartup?.Replication ?? ReplicationMode.None), state,
             remote.Item1, remote.Item2, local.Item1, local.Item2,
             clock.Text(server.ConnectedAt), clock.Text(server.LinkedAt),
             0, 0, server.CloseNeeded ? 1 : 0,
@@ -111,7 +119,7 @@ internal sealed class SocketRows(AdminConsole console)
         var waited = login.State == LoginState.WaitingForWelcome && login.WaitingSince > 0 ? Math.Max(0, clock.Loop - login.WaitingSince) : 0;
         return
         [
-            "C", login.User ?? "(nouser)", login.Pool?.Database.Name ?? "(nodb)", "none", state,
+            "C", login.User ?? "(nouser)", login.Pool?.Database.Name ?? "(nodb)", Word(login.Replication), state,
             login.Address, login.Port, local.Address, local.Port,
             clock.Text(login.StartedAt), clock.Text(login.StartedAt), (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
             ConnectionName.PointerOf(isServer: false, login.Id), "", 0, "", "", 0, (int)login.Id,

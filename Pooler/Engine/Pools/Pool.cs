@@ -9,7 +9,7 @@ namespace Pooler.Engine.Pools;
 /// limits and order are global, while idle servers lie on a shelf per loop so that the usual take and release stay on
 /// one thread. Everything shared is guarded by one short lock.
 /// </summary>
-public sealed class Pool
+public sealed partial class Pool
 {
     // A cold pool opens several at once, but not so many that a herd of backends forks at the same instant.
     private const int MostOpeningAtOnce = 8;
@@ -72,14 +72,18 @@ public sealed class Pool
     {
         get
         {
-            lock (_lock) return _waiters.Count;
+            lock (_lock) return _waiters.Count + _ownServerWaiters.Count;
         }
     }
 
     /// <summary>How long the oldest waiter has waited, in microseconds; 0 without waiters.</summary>
     public long OldestWait(long now)
     {
-        lock (_lock) return _waiters.Oldest is { } oldest ? Math.Max(0, now - oldest.WaitingSince) : 0;
+        lock (_lock)
+        {
+            var oldest = Math.Min(_waiters.Oldest?.WaitingSince ?? now, _ownServerWaiters.First?.Value.WaitingSince ?? now);
+            return Math.Max(0, now - oldest);
+        }
     }
 
     /// <summary>The counters, added up over the loops.</summary>
@@ -131,7 +135,7 @@ public sealed class Pool
         {
             // A server is logged in: the welcome is known, and the queue must not hold waiters for it that a release
             // could pick.
-            welcomed = waiter.WaitsForWelcome && _servers.Count > _opening;
+            welcomed = waiter.WaitsForWelcome && SharedCount > _opening;
             if (!waiter.WaitsForWelcome && !Database.Paused && FindIdle(loop) is { } server)
             {
                 if (_waiters.Count == 0 && !NeedsCheck(server, loop.Now))
@@ -172,7 +176,8 @@ public sealed class Pool
         {
             var reason = ReasonToClose(server, loop.Now)
                 // A reload has made the pool smaller.
-                ?? (_servers.Count > Size + ReserveSize ? TooMany : null);
+                ?? (_servers.Count > Size + ReserveSize ? TooMany : null)
+                ?? (IsOwnServerDue() ? Evicted : null);
             if (reason is not null)
             {
                 server.State = ServerState.Closed;
@@ -228,13 +233,14 @@ public sealed class Pool
         lock (_lock)
         {
             waiter.WaitingSince = 0;
-            if (_waiters.Remove(waiter)) return;
+            if (_waiters.Remove(waiter) || _ownServerWaiters.Remove(waiter)) return;
             granted = waiter.Granted;
             if (granted is null) return;
             waiter.Granted = null;
             granted.GrantedTo = null;
         }
-        if (Release(granted) is { } reason) granted.CloseFromPool(reason);
+        if (granted.OwnStartup is not null) granted.CloseFromPool("replication client disconnected");
+        else if (Release(granted) is { } reason) granted.CloseFromPool(reason);
     }
 
     /// <summary>
@@ -275,6 +281,7 @@ public sealed class Pool
     {
         var loop = server.Connection?.Loop ?? _host.Loops[0];
         List<PoolWaiter>? refused = null;
+        PoolWaiter? owner = null;
         lock (_lock)
         {
             server.State = ServerState.Closed;
@@ -283,7 +290,11 @@ public sealed class Pool
             last.ListIndex = server.ListIndex;
             _servers.RemoveAt(_servers.Count - 1);
             server.ListIndex = -1;
-            if (wasOpening)
+            if (server.OwnStartup is not null)
+            {
+                owner = ForgetOwnServer(server);
+            }
+            else if (wasOpening)
             {
                 _opening--;
                 if (failure is not null)
@@ -291,13 +302,14 @@ public sealed class Pool
                     _lastFailure = new LoginFailure(failure, loop.Now);
                     // Nobody can be let in without a server to learn from. Clients that are in already keep waiting:
                     // a server that restarts is back before their query_wait_timeout.
-                    if (_servers.Count == _opening) refused = _waiters.Drain(welcomeOnly: true);
+                    if (SharedCount == _opening) refused = _waiters.Drain(welcomeOnly: true);
                 }
             }
         }
         _host.Budget.ReleaseServer(Database, User);
         if (refused is not null)
             foreach (var waiter in refused) waiter.OnRefused(FailingError(failure!));
+        owner?.OnRefused(failure ?? ServerClosedError);
         Grow(loop);
         _host.OnServerClosed(this);
     }
@@ -305,7 +317,9 @@ public sealed class Pool
     /// <summary>Opens as many servers as the waiters need and the limits allow. Any thread.</summary>
     internal void Grow(EventLoop loop)
     {
-        while (OpenIfNeeded(loop, forMinimum: false))
+        while (OwnServerGoesFirst()
+            ? OpenOwnServer() || OpenIfNeeded(loop, forMinimum: false)
+            : OpenIfNeeded(loop, forMinimum: false) || OpenOwnServer())
         {
         }
     }
@@ -389,7 +403,11 @@ public sealed class Pool
     internal void RefuseWaiters(PgError error)
     {
         List<PoolWaiter> refused;
-        lock (_lock) refused = _waiters.Drain(welcomeOnly: false);
+        lock (_lock)
+        {
+            refused = [.. _waiters.Drain(welcomeOnly: false), .. _ownServerWaiters];
+            _ownServerWaiters.Clear();
+        }
         foreach (var waiter in refused) waiter.OnRefused(error);
     }
 
@@ -432,7 +450,7 @@ public sealed class Pool
     }
 
     private bool IsFailing(long now) =>
-        _lastFailure is { } failure && _servers.Count == _opening
+        _lastFailure is { } failure && SharedCount == _opening
         && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry);
 
     private bool OpenIfNeeded(EventLoop loop, bool forMinimum)

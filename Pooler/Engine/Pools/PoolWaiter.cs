@@ -17,6 +17,12 @@ public abstract class PoolWaiter
     /// </summary>
     public abstract bool WaitsForWelcome { get; }
 
+    /// <summary>
+    /// What a server opened for this waiter alone is asked for at its start; null for those that share servers. See
+    /// <see cref="Pool.EnqueueForOwnServer"/>.
+    /// </summary>
+    public virtual OwnServerStartup? OwnServer => null;
+
     internal PoolWaiter? Next { get; set; }
 
     internal PoolWaiter? Previous { get; set; }

@@ -66,7 +66,13 @@ public abstract class PooledServer(Pool pool, long openedAt)
     /// <summary>When it was last released, in loop microseconds.</summary>
     public long IdleSince { get; internal set; }
 
-    /// <summary>The waiter it is on its way to; guarded by the pool's lock.</summary>
+    /// <summary>
+    /// What it is asked for at its start when it was opened for one client alone (replication). Such a server is never
+    /// shared: it is closed with its client. Null for all others.
+    /// </summary>
+    public OwnServerStartup? OwnStartup { get; internal set; }
+
+    /// <summary>The waiter it is on its way to, or is opened for; guarded by the pool's lock.</summary>
     internal PoolWaiter? GrantedTo { get; set; }
 
     /// <summary>Position in the pool's list of servers; guarded by the pool's lock.</summary>

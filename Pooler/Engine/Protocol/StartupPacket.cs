@@ -35,6 +35,18 @@ public enum ReplicationMode
     Logical,
 }
 
+/// <summary>How replication modes are written.</summary>
+internal static class ReplicationModes
+{
+    /// <summary>The value of the startup parameter <c>replication</c>; also the word of PgBouncer's log.</summary>
+    public static string StartupValue(this ReplicationMode mode) => mode switch
+    {
+        ReplicationMode.Physical => "yes",
+        ReplicationMode.Logical => "database",
+        _ => "no",
+    };
+}
+
 /// <summary>
 /// A client's first packet, parsed and checked. PostgreSQL documentation, "Start-up" and "Message Formats".
 /// </summary>

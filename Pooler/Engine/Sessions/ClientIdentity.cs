@@ -1,4 +1,5 @@
 using Pooler.Engine.Pools;
+using Pooler.Engine.Protocol;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
@@ -16,6 +17,9 @@ internal sealed record ClientIdentity(
     long Id, Pool Pool, PoolUser LoginUser, int CancelPid, int CancelSecret, DateTimeOffset ConnectedAt,
     string Address, int Port)
 {
+    /// <summary>Whether it streams WAL, over a server of its own.</summary>
+    public ReplicationMode Replication { get; init; }
+
     /// <summary>How log lines name it.</summary>
     public ConnectionName LogName => new(false, Id, Pool.Database.Name, LoginUser.Name, Address, Port);
 }

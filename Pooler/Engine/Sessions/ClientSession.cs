@@ -50,7 +50,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         Identity = identity;
         Parameters = _startupParameters = parameters;
         LastActivity = context.Loop.Now;
-        _mode = identity.Pool.Mode;
+        // A replication connection's server is its own until the end.
+        _mode = IsReplication ? PoolMode.Session : identity.Pool.Mode;
         _tracksStatements = _mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
         context.Clients.Add(this);
         identity.Pool.AddClient();
@@ -64,6 +65,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public Pool Pool => Identity.Pool;
 
     public ClientState State => _state;
+
+    private bool IsReplication => Identity.Replication != ReplicationMode.None;
 
     /// <summary>The server it is linked to. Other threads may read it for display only.</summary>
     public ServerSession? Server => _server;
@@ -159,6 +162,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             if (client._state == ClientState.Waiting) client.Fail(reason);
         }, (this, error));
 
+    /// <summary>Begins on a server that was opened for this client alone.</summary>
+    public void BeginOn(ServerSession server) => Link(server);
+
     /// <summary>
     /// Tells the client why, then closes it and whatever it holds. The message follows what was already sent.
     /// </summary>
@@ -242,6 +248,11 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         {
             case ClientState.Waiting:
                 CheckWait(settings, user, now);
+                break;
+            case ClientState.Active when IsReplication:
+                // It streams for weeks on end: limits of queries and transactions are not meant for it, and waiting for its
+                // end would not do where servers are to be replaced.
+                if (_server!.CloseNeeded) FailWithServer(PgError.Fatal(SqlState.AdminShutdown, "database configuration changed"));
                 break;
             case ClientState.Active when _requestStart != 0:
                 if (IsOver(user.QueryTimeout ?? settings.QueryTimeout, _requestStart, now))
@@ -367,7 +378,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             _server = null;
             server.Unlink();
             // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
-            if (quiet) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
+            if (IsReplication) server.CloseWithClient(quiet);
+            else if (quiet) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
             else server.Abort("client disconnect before everything was sent to the client");
         }
         _state = ClientState.Closed;

@@ -22,7 +22,7 @@ internal enum LoginState : byte
     /// <summary>An authentication exchange computes on the thread pool.</summary>
     Computing,
 
-    /// <summary>Known, but no server of its pool has logged in yet, so there is nothing to tell it.</summary>
+    /// <summary>Known, but no server of its pool (for replication: no server of its own) has logged in yet, so there is nothing to tell it.</summary>
     WaitingForWelcome,
 
     /// <summary>Handed over, or closed.</summary>
@@ -33,7 +33,7 @@ internal enum LoginState : byte
 /// A client from its first byte until it is logged in; then <see cref="ClientSession"/>, or the console, takes the
 /// connection over, so that a long-lived client does not keep what only a login needs.
 /// </summary>
-internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
+internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, IListed
 {
     private readonly LoopContext _context;
     private readonly Connection _connection;
@@ -151,8 +151,6 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         _connection.CloseAfterSend();
     }
 
-    protected internal override void OnGranted(PooledServer server) => throw new InvalidOperationException("waits for the welcome only");
-
     protected internal override void OnWelcome() => Post(static login =>
     {
         login.Complete();
@@ -224,12 +222,6 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
                 hint: $"max_client_conn is {settings.MaxClientConn}."));
             return;
         }
-        if (startup.Replication != ReplicationMode.None)
-        {
-            Fail(PgError.Fatal(SqlState.FeatureNotSupported, "replication connections are not supported by this version of the pooler",
-                hint: "Connect to PostgreSQL directly for replication."));
-            return;
-        }
         if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
         _user = Engine.Directory.FindUser(startup.User);
         var database = isConsole ? null : Engine.Directory.FindDatabase(startup.Database);
@@ -255,7 +247,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
     }
 
     private void LogAttempt(StartupPacket startup) => Engine.Log.LoginAttempt(
-        LogName, startup.Database, startup.User, _connection.Tls?.Description ?? "no", startup.Replication.ToString().ToLowerInvariant());
+        LogName, startup.Database, startup.User, _connection.Tls?.Description ?? "no", startup.Replication.StartupValue());
 
     private int ReceivePassword(ReadOnlySpan<byte> data)
     {
@@ -345,6 +337,11 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         if (_user is null || _user.Name != name) _user = Engine.Directory.FindUser(name) ?? Engine.Directory.AddUser(name);
         _user.Learn(_authentication);
         _pool = Engine.Directory.GetPool(database, _user);
+        if (startup.Replication != ReplicationMode.None)
+        {
+            BeginReplication(_pool);
+            return;
+        }
         if (_pool.Welcome is not null)
         {
             Complete();
@@ -364,14 +361,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         if (_state == LoginState.Ended) return;
         var pool = _pool!;
         pool.Abandon(this);
-        var limit = Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings);
-        if (limit is not null)
-        {
-            Fail(PgError.Fatal(SqlState.TooManyConnections, limit == BudgetLimit.Database
-                ? "client connections exceeded (max_db_client_connections)"
-                : "client connections exceeded (max_user_client_connections)"));
-            return;
-        }
+        if (!CountIn(pool)) return;
         var welcome = pool.Welcome!;
         var parameters = welcome.Tracked;
         var startup = _startup!;
@@ -380,9 +370,29 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         if (Engine.Settings.ApplicationNameAddHost)
             parameters = parameters.With("application_name", $"{parameters["application_name"] ?? "app"} - {Address}:{Port}");
 
+        Admit(pool, welcome, parameters);
+        _connection.ResumeReading();
+    }
+
+    private bool CountIn(Pool pool)
+    {
+        var limit = Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings);
+        if (limit is null) return true;
+        Fail(PgError.Fatal(SqlState.TooManyConnections, limit == BudgetLimit.Database
+            ? "client connections exceeded (max_db_client_connections)"
+            : "client connections exceeded (max_user_client_connections)"));
+        return false;
+    }
+
+    /// <summary>Tells the client that it is in, and hands the connection over.</summary>
+    private ClientSession Admit(Pool pool, Welcome welcome, SessionParameters parameters)
+    {
         var secret = RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue);
         var identity = new ClientIdentity(
-            _id, pool, _user!, (int)(_id & int.MaxValue), secret, Engine.TimeProvider.GetUtcNow(), Address, Port);
+            _id, pool, _user!, (int)(_id & int.MaxValue), secret, Engine.TimeProvider.GetUtcNow(), Address, Port)
+        {
+            Replication = Replication,
+        };
         Write(writer =>
         {
             writer.AuthenticationOk();
@@ -396,7 +406,7 @@ internal sealed class LoginSession : PoolWaiter, IConnectionHandler, IListed
         var client = new ClientSession(_context, _connection, identity, parameters);
         _connection.Handler = client;
         pool.StatisticsOf(_context.Loop).Logins++;
-        _connection.ResumeReading();
+        return client;
     }
 
     private void OpenConsole()

@@ -96,14 +96,10 @@ internal sealed partial class ServerSession
 
     public void OnConnected(Connection connection)
     {
-        var database = Pool.Database.Settings;
-        var parameters = new List<KeyValuePair<string, string>>(database.StartupParameters);
-        if (!database.StartupParameters.ContainsKey("application_name"))
-            parameters.Add(new("application_name", EngineCore.ApplicationName));
         _authentication = new ServerAuthentication(_engine.CredentialsFor(Pool));
         var writer = Context.ToServer;
         writer.Clear();
-        writer.StartupMessage(Pool.User.Name, Pool.Database.ServerDatabaseName, parameters);
+        writer.StartupMessage(Pool.User.Name, Pool.Database.ServerDatabaseName, StartupParameters());
         _authentication.Start(writer);
         connection.Send(writer.Written);
         writer.Clear();
@@ -125,7 +121,7 @@ internal sealed partial class ServerSession
             pos += length + 1;
         }
         // After a failure, and after the release that ends a login, nothing of the connection may be touched any more.
-        return _finished || State != ServerState.Login ? data.Length : pos;
+        return _finished || (State != ServerState.Login && OwnStartup is null) ? data.Length : pos;
     }
 
     private void OnLoginMessage(byte type, ReadOnlySpan<byte> body)
@@ -197,7 +193,9 @@ internal sealed partial class ServerSession
 
     private void OnLoginReady()
     {
-        if (Pool.Database.Settings.ConnectQuery is { Length: > 0 } query && !_connectQuerySent)
+        // Physical replication takes no SQL.
+        if (Pool.Database.Settings.ConnectQuery is { Length: > 0 } query && !_connectQuerySent
+            && OwnStartup is not { Replication: ReplicationMode.Physical })
         {
             _connectQuerySent = true;
             var writer = Context.ToServer;
@@ -217,6 +215,11 @@ internal sealed partial class ServerSession
         _authentication = null;
         _loginTimer?.Cancel();
         _openingDone = true;
+        if (OwnStartup is not null)
+        {
+            OnOwnServerReady(welcome);
+            return;
+        }
         State = ServerState.Testing;
         _engine.OnServerLoggedIn(this);
         var loop = Loop;
@@ -232,6 +235,9 @@ internal sealed partial class ServerSession
         if (Connection is { IsClosed: false } connection) connection.Close();
         if (KeepsToOneHost) Pool.Database.NextHostTurn();
         _engine.OnServerLoginFailed(this, error);
+        // What the server has against a replication connection is its client's affair.
+        if (OwnStartup is not null && _loginError is not null)
+            error = error with { Message = "login failed", Detail = $"The server said: {error.Message}" };
         Finish(error.Message, error);
     }
 

@@ -126,6 +126,7 @@ internal sealed partial class ServerSession
                 OnCommandComplete(client, message[MessageHeader.Size..]);
                 return Swallowing;
             case Backend.CopyInResponse or Backend.CopyBothResponse:
+                _streams = type == Backend.CopyBothResponse;
                 client.OnCopyIn();
                 return false;
             case Backend.NoticeResponse or Backend.NotificationResponse:
@@ -138,6 +139,7 @@ internal sealed partial class ServerSession
     private bool OnReadyForQuery(ClientSession client, ReadOnlySpan<byte> message)
     {
         TransactionStatus = message[MessageHeader.Size];
+        _streams = false;
         var skipped = 0;
         while (skipped < Outstanding.Count && !Outstanding[skipped].EndsWithReady) skipped++;
         // Backwards, as one undoes things: a name may have been closed and given again.

@@ -12,7 +12,8 @@ namespace Pooler.Engine.Sessions;
 /// </summary>
 /// <remarks>
 /// The file's parts: this one holds the life cycle, ServerSession.Login.cs how it gets ready, ServerSession.Responses.cs
-/// what it answers to clients, ServerSession.Housekeeping.cs the queries the pool runs on it by itself.
+/// what it answers to clients, ServerSession.Housekeeping.cs the queries the pool runs on it by itself,
+/// ServerSession.Replication.cs what differs when it was opened for one client alone.
 /// </remarks>
 internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 {
@@ -54,6 +55,9 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 
     /// <summary>Tracked parameters as the server reported them at its start: what a reset goes back to.</summary>
     public SessionParameters ParametersAtLogin => _reported;
+
+    /// <summary>What it told at its login, for the one client that it was opened for.</summary>
+    public Welcome? OwnWelcome { get; private set; }
 
     /// <summary>What is still to be answered.</summary>
     public OutstandingQueue Outstanding { get; } = new();
@@ -161,6 +165,11 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <param name="endOfSession">A client in session mode is leaving, rather than ending a transaction.</param>
     public void ReleaseToPool(bool endOfSession)
     {
+        if (OwnStartup is not null)
+        {
+            Close(OwnerLeft);
+            return;
+        }
         // It may have been stopped because the client did not take its bytes; a paused connection cannot change loops.
         Connection!.ResumeReading();
         if (_cancelsUnderWay > 0)
@@ -196,7 +205,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     {
         if (Connection is { IsClosed: false } connection)
         {
-            if (_openingDone && Outstanding.Count == 0)
+            if (_openingDone && (Outstanding.Count == 0 || _streams))
             {
                 // So that the backend does not log a lost connection.
                 ReadOnlySpan<byte> terminate = [Frontend.Terminate, 0, 0, 0, 4];
@@ -217,11 +226,19 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         Close(reason);
     }
 
-    protected internal override void CloseFromPool(string reason) => _engine.RunOn(Loop, static state =>
+    protected internal override void CloseFromPool(string reason)
     {
-        var (server, why) = ((ServerSession, string))state!;
-        server.Close(why);
-    }, (this, reason));
+        // One that is opened for a client is looked after by that client's loop already before it has a connection.
+        if (Connection is null) Close(reason);
+        else
+        {
+            _engine.RunOn(Loop, static state =>
+            {
+                var (server, why) = ((ServerSession, string))state!;
+                server.Close(why);
+            }, (this, reason));
+        }
+    }
 
     private void GiveBack()
     {

@@ -18,7 +18,7 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
 
         using (var client = await pooler.LoginAsync(database)) await client.Terminate().SendAsync();
         var name = $"{database}/{PostgresForPooler.Trusted}@127\\.0\\.0\\.1";
-        var login = await LineAsync(log, $@"^C-(0x[0-9a-f]+): {name}:(\d+) login attempt: db={database} user={PostgresForPooler.Trusted} tls=no replication=none$");
+        var login = await LineAsync(log, $@"^C-(0x[0-9a-f]+): {name}:(\d+) login attempt: db={database} user={PostgresForPooler.Trusted} tls=no replication=no$");
         var (id, port) = (login.Groups[1].Value, login.Groups[2].Value);
         await LineAsync(log, $@"^C-{id}: {name}:{port} closing because: client close request \(age=\d+s\)$");
         var server = await LineAsync(log, $@"^S-(0x[0-9a-f]+): {name}:{Postgres.Server.Port} new connection to server \(from 127\.0\.0\.1:\d+\)$");
