@@ -177,7 +177,8 @@ internal sealed partial class ClientSession
         ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
     {
         used = 0;
-        if (message.Length < total && total < 1024) return Verdict.NeedMore;
+        // However long the name, it is the client's own name for a statement and must not reach the server.
+        if (message.Length < total) return Verdict.NeedMore;
         var isClose = message[0] == Frontend.Close;
         var reader = new MessageReader(message[MessageHeader.Size..]);
         PreparedStatement? statement = null;

@@ -33,6 +33,21 @@ public sealed class PreparedStatementTests(PostgresForPooler postgres) : Convers
         mustContain: "E(42P05)");
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task A_name_longer_than_one_read_is_understood_in_every_message(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1 });
+        using var client = await pooler.LoginAsync(database);
+        // PostgreSQL itself takes no Describe or Close this long, but the name is only known to the pooler.
+        var name = new string('n', 40_000);
+
+        await client.Parse(name, "SELECT 'long'").Sync().AskAsync();
+        Assert.EndsWith("D(long) C(SELECT 1) Z(I)", await client.Describe(name).Bind(name).Execute().Sync().AskAsync());
+        Assert.Equal("3 Z(I)", await client.Close(name).Sync().AskAsync());
+        Assert.Equal("1 2 D(new) C(SELECT 1) Z(I)", await client.Parse(name, "SELECT 'new'").Bind(name).Execute().Sync().AskAsync());
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task Clients_have_their_own_names_and_share_what_is_equal(Variant variant)
     {
         var database = await NewDatabaseAsync();
