@@ -1,6 +1,4 @@
-using System.Buffers.Binary;
 using System.Net;
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
@@ -10,6 +8,7 @@ using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine;
@@ -48,8 +47,10 @@ internal sealed class EngineCore : IPoolHost
         ConsoleStatistics = [.. loops.Select(_ => new PoolStatistics())];
         Directory = new PoolDirectory(this);
         Administration = new Administration(this);
+        Cancels = new CancelRouter(this);
         Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), timeProvider);
         Directory.Apply(configuration);
+        Cancels.Peers.Apply(configuration.Peers);
     }
 
     public PoolerSettings Settings => _settings;
@@ -69,6 +70,8 @@ internal sealed class EngineCore : IPoolHost
     public Administration Administration { get; }
 
     public PoolerTelemetry Telemetry { get; }
+
+    public CancelRouter Cancels { get; }
 
     public IReadOnlyList<LoopContext> Contexts => _contexts;
 
@@ -95,7 +98,7 @@ internal sealed class EngineCore : IPoolHost
         get
         {
             var count = 0;
-            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count + context.Consoles.Count;
+            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count + context.Consoles.Count + context.Cancels.Count;
             return count;
         }
     }
@@ -107,6 +110,8 @@ internal sealed class EngineCore : IPoolHost
     public IEnumerable<ConsoleSession> Consoles => _contexts.SelectMany(c => c.Consoles.ToArray());
 
     public IEnumerable<LoginSession> Logins => _contexts.SelectMany(c => c.Logins.ToArray());
+
+    public IEnumerable<CancelRequest> CancelRequests => _contexts.SelectMany(c => c.Cancels.ToArray());
 
     public IEnumerable<ServerSession> Servers => Directory.Pools.SelectMany(p => p.Servers).Cast<ServerSession>();
 
@@ -176,35 +181,6 @@ internal sealed class EngineCore : IPoolHost
         return ConsoleFactory(new ConsoleRequest(context, connection, id, user, IsAdmin(user), address, port, applicationName));
     }
 
-    /// <summary>Finds the client that a cancel request means and carries it to that client's server.</summary>
-    public void ForwardCancel(LoopContext context, Connection requester, int pid, ReadOnlyMemory<byte> key)
-    {
-        ClientSession? target = null;
-        Span<byte> secret = stackalloc byte[4];
-        foreach (var client in Clients)
-        {
-            if (client.Identity.CancelPid != pid || key.Length != 4) continue;
-            BinaryPrimitives.WriteInt32BigEndian(secret, client.Identity.CancelSecret);
-            if (CryptographicOperations.FixedTimeEquals(secret, key.Span)) target = client;
-        }
-        // Like PostgreSQL, no word to the requester: whether there was anything to cancel is not its business.
-        void Dismiss() => RunOn(context.Loop, static state => ((Connection)state!).CloseAfterSend(), requester);
-        if (target is null)
-        {
-            foreach (var console in Consoles)
-                if (console.IsMeantBy(pid, key.Span)) RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Cancel(), console);
-            Dismiss();
-            return;
-        }
-        requester.Handler = new DismissedConnection();
-        target.WaiterLoop.Post(static state =>
-        {
-            var (engine, client, dismiss) = ((EngineCore, ClientSession, Action))state!;
-            if (client.Server is { } server) CancelSession.Start(engine.ContextOf(client.WaiterLoop), server, dismiss);
-            else dismiss();
-        }, (this, target, (Action)Dismiss));
-    }
-
     public ServerCredentials CredentialsFor(Pool pool)
     {
         var settings = pool.Database.Settings;
@@ -214,7 +190,10 @@ internal sealed class EngineCore : IPoolHost
     }
 
     public PooledServer CreateServer(Pool pool, EventLoop loop) =>
-        new ServerSession(this, pool, LoopClock.Microseconds(TimeProvider), Interlocked.Increment(ref _lastServerId));
+        new ServerSession(this, pool, LoopClock.Microseconds(TimeProvider), NextServerId());
+
+    /// <summary>A number for a connection to a server or a peer.</summary>
+    public long NextServerId() => Interlocked.Increment(ref _lastServerId);
 
     public void EvictIdleServer(Pool pool, bool sameDatabase)
     {
@@ -313,29 +292,6 @@ internal sealed class EngineCore : IPoolHost
         foreach (var pool in Directory.PoolsUnordered) pool.Maintain(context.Loop);
         Directory.ForgetUnused(settings.AutodbIdleTimeout, now);
         Administration.OnTick(now);
-    }
-
-    private sealed class DismissedConnection : IConnectionHandler
-    {
-        public void OnConnected(Connection connection)
-        {
-        }
-
-        public ReadAnswer OnReadable(Connection connection, Readiness readiness) => ReadAnswer.Read;
-
-        public int OnReceived(Connection connection, Span<byte> data) => data.Length;
-
-        public void OnDrained(Connection connection)
-        {
-        }
-
-        public void OnMoved(Connection connection)
-        {
-        }
-
-        public void OnClosed(Connection connection, Exception? error)
-        {
-        }
     }
 }
 

@@ -210,6 +210,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _configuration = configuration;
         _core.UseSettings(configuration.Settings);
         _core.Directory.Apply(configuration);
+        _core.Cancels.Peers.Apply(configuration.Peers);
         _options.SettingsChanged?.Invoke(configuration.Settings);
     }
 

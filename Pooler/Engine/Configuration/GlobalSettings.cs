@@ -15,7 +15,6 @@ internal static class GlobalSettings
     private const string AuthQueryNote = "no effect yet: users must be in auth_file or [users]";
     private const string TlsNote = "no effect yet: this build speaks no TLS";
     private const string DnsNote = "no effect yet: names are resolved by the operating system at each connect";
-    private const string PeersNote = "no effect yet: cancel requests are not forwarded between processes";
     private const string SyslogNote = "no effect yet: log to the console or logfile";
 
     private static readonly EnumKind<AuthType> AuthTypes = new(
@@ -78,7 +77,7 @@ internal static class GlobalSettings
         Number("max_user_client_connections", s => s.MaxUserClientConnections, (s, v) => s with { MaxUserClientConnections = v }, "client connections per user; 0 is no limit", scopes: "user"),
         Number("max_user_connections", s => s.MaxUserConnections, (s, v) => s with { MaxUserConnections = v }, "server connections per user over all databases; 0 is no limit", scopes: "user"),
         Number("min_pool_size", s => s.MinPoolSize, (s, v) => s with { MinPoolSize = v }, "server connections kept open in a pool that has a client or a forced user", scopes: "database"),
-        Number("peer_id", s => s.PeerId, (s, v) => s with { PeerId = v }, "this process among its peers; 0 is alone", max: 16383, note: PeersNote, inert: true),
+        Number("peer_id", s => s.PeerId, (s, v) => s with { PeerId = v }, "this process among its peers, to which it passes cancel requests on; 0 is alone", max: 16383),
         Text("pidfile", s => s.PidFile, (s, v) => s with { PidFile = v }, "file of the process id; -d needs it", reloadable: false, plainEnvironment: false),
         Named("pkt_buf", new IntKind(1), 4096, "bytes of a connection's buffer", "no effect: buffers belong to event loops, not to connections", reloadable: false),
         Setting<S>.Of("pool_mode", new EnumKind<PoolMode>(PoolModes), s => s.PoolMode, (s, v) => s with { PoolMode = v }, "when a server connection goes back to the pool",

@@ -1,9 +1,8 @@
-using System.Buffers.Binary;
-using System.Security.Cryptography;
 using System.Text;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Console;
@@ -23,7 +22,6 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private readonly LoopContext _context;
     private readonly MessageWriter _writer;
     private readonly Queue<ConsoleStatement> _queued = new();
-    private readonly int _cancelSecret = RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue);
     private bool _running;
     private int _runs;
     private Action<PgError>? _failed;
@@ -43,6 +41,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         Address = request.Address;
         Port = request.Port;
         ApplicationName = request.ApplicationName;
+        CancelKey = CancelKey.Create(minor: 0, console.Core.Settings.PeerId);
         ConnectedAt = console.Core.TimeProvider.GetUtcNow();
         LastRequest = _context.Loop.Now;
         _context.Consoles.Add(this);
@@ -65,6 +64,9 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     public string Address { get; }
 
     public int Port { get; }
+
+    /// <summary>What it has to show to give up waiting for a command.</summary>
+    public CancelKey CancelKey { get; }
 
     public DateTimeOffset ConnectedAt { get; }
 
@@ -145,15 +147,6 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         End(error.Message);
     }
 
-    /// <summary>Whether a cancel request is for this console client. Any thread.</summary>
-    public bool IsMeantBy(int pid, ReadOnlySpan<byte> key)
-    {
-        if (pid != (int)(Id & int.MaxValue) || key.Length != 4) return false;
-        Span<byte> secret = stackalloc byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(secret, _cancelSecret);
-        return CryptographicOperations.FixedTimeEquals(secret, key);
-    }
-
     /// <summary>
     /// Gives up waiting for what is running, PAUSE for example. What has been ordered stays ordered. On its loop's thread.
     /// </summary>
@@ -168,9 +161,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _writer.Clear();
         _writer.AuthenticationOk();
         foreach (var (name, value) in ConsoleParameters.Reported) _writer.ParameterStatus(name, value);
-        Span<byte> key = stackalloc byte[4];
-        BinaryPrimitives.WriteInt32BigEndian(key, _cancelSecret);
-        _writer.BackendKeyData((int)(Id & int.MaxValue), key);
+        CancelKey.WriteTo(_writer);
         Ready();
         Flush();
     }

@@ -21,12 +21,12 @@ internal sealed class PoolRows(AdminConsole console)
         foreach (var snapshot in EngineSnapshot.Take(Core).Pools)
         {
             if (!pools.TryGetValue((snapshot.Database, snapshot.User), out var pool)) continue;
-            var cancels = pool.Servers.OfType<Sessions.ServerSession>().Sum(s => s.CancelsUnderWay);
+            var cancels = CancelCounts.Of(Core.Cancels.DeliveriesOf(pool));
             rows.Add(
             [
                 snapshot.Database, snapshot.User, snapshot.ClientsActive, snapshot.ClientsWaiting,
-                cancels, 0, snapshot.ServersActive, cancels, snapshot.ServersBeingCanceled, snapshot.ServersIdle,
-                snapshot.ServersUsed, snapshot.ServersTested, snapshot.ServersLogin,
+                cancels.Active, cancels.Waiting, snapshot.ServersActive, cancels.Active, snapshot.ServersBeingCanceled, snapshot.ServersIdle,
+                snapshot.ServersUsed, snapshot.ServersTested, snapshot.ServersLogin + cancels.Connecting,
                 (int)(snapshot.MaxWait / 1_000_000), (int)(snapshot.MaxWait % 1_000_000),
                 Word(pool.Mode), LoadBalance(pool.Database.Settings),
             ]);

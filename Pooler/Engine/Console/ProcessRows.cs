@@ -3,7 +3,7 @@ using Pooler.Engine.Loops;
 
 namespace Pooler.Engine.Console;
 
-/// <summary>SHOW CONFIG, LISTS, MEM, PEERS and STATE.</summary>
+/// <summary>SHOW CONFIG, LISTS, MEM, PEERS, PEER_POOLS and STATE.</summary>
 internal sealed class ProcessRows(AdminConsole console)
 {
     private EngineCore Core => console.Core;
@@ -16,9 +16,9 @@ internal sealed class ProcessRows(AdminConsole console)
         // The console counts among databases, users and pools, as in their own tables.
         ["databases", Core.Directory.Databases.Count() + 1],
         ["users", Core.Directory.Users.Count(u => u.Name != EngineCore.ConsoleDatabase) + 1],
-        ["peers", console.Engine.Configuration.Peers.Count],
+        ["peers", Core.Cancels.Peers.Count],
         ["pools", Core.Directory.Pools.Count() + 1],
-        ["peer_pools", 0],
+        ["peer_pools", Core.Cancels.Peers.All.Count(p => p.HasPool)],
         // PgBouncer keeps freed objects for reuse; here they are the garbage collector's at once.
         ["free_clients", 0],
         ["used_clients", Core.ClientCount],
@@ -32,8 +32,14 @@ internal sealed class ProcessRows(AdminConsole console)
         ["dns_pending", 0],
     ];
 
-    public IEnumerable<object?[]> Peers() => console.Engine.Configuration.Peers.Values.OrderBy(p => p.Id)
-        .Select(p => new object?[] { p.Id, p.Host, p.Port, p.PoolSize ?? Core.Settings.DefaultPoolSize });
+    public IEnumerable<object?[]> Peers() => Core.Cancels.Peers.All
+        .Select(p => new object?[] { p.Settings.Id, p.Settings.Host, p.Settings.Port, p.PoolSize });
+
+    public IEnumerable<object?[]> PeerPools() => Core.Cancels.Peers.All.Where(p => p.HasPool).Select(p =>
+    {
+        var counts = CancelCounts.Of(p.Deliveries);
+        return new object?[] { p.Settings.Id, counts.Active, counts.Waiting, counts.Active, counts.Connecting };
+    });
 
     public IEnumerable<object?[]> State()
     {
@@ -55,8 +61,8 @@ internal sealed class ProcessRows(AdminConsole console)
             Objects("user_cache", Core.Directory.Users.Count()),
             Objects("credentials_cache", Core.Directory.Users.Count(u => u.Secret is not null)),
             Objects("db_cache", Core.Directory.Databases.Count()),
-            Objects("peer_cache", console.Engine.Configuration.Peers.Count),
-            Objects("peer_pool_cache", 0),
+            Objects("peer_cache", Core.Cancels.Peers.Count),
+            Objects("peer_pool_cache", Core.Cancels.Peers.All.Count(p => p.HasPool)),
             Objects("pool_cache", Core.Directory.Pools.Count()),
             Objects("outstanding_request_cache", servers.Sum(s => s.Outstanding.Count)),
             Objects("server_cache", servers.Length),

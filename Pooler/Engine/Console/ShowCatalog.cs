@@ -71,8 +71,7 @@ internal sealed class ShowCatalog
                 + "scram_client_key scram_server_key", static () => []) with { AdminOnly = true },
             Table("lists", "si", "list items", process.Lists),
             Table("peers", "isii", "peer_id host port pool_size", process.Peers),
-            // Empty: cancel requests are not forwarded between processes.
-            Table("peer_pools", "iiiii", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login", static () => []),
+            Table("peer_pools", "iiiii", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login", process.PeerPools),
             Table("pools", "ssiiiiiiiiiiiiiss",
                 "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active sv_active_cancel "
                 + "sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode load_balance_hosts", pools.Pools),

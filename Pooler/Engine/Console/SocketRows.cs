@@ -1,6 +1,7 @@
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Console;
@@ -21,13 +22,15 @@ internal sealed class SocketRows(AdminConsole console)
         var clock = new Clock(Core);
         return Core.Clients.Where(c => c.State != ClientState.Closed).Select(c => Row(c, Word(c.State), clock))
             .Concat(Core.Logins.Where(l => l.State == LoginState.WaitingForWelcome).Select(l => Row(l, "waiting", clock)))
-            .Concat(Core.Consoles.Select(c => Row(c, "active", clock)));
+            .Concat(Core.Consoles.Select(c => Row(c, "active", clock)))
+            .Concat(Core.CancelRequests.Select(r => Row(r, Word(r), clock)));
     }
 
     public IEnumerable<object?[]> Servers()
     {
         var clock = new Clock(Core);
-        return Core.Servers.Where(s => s.State != ServerState.Closed).Select(s => Row(s, Word(s, clock), clock));
+        return Core.Servers.Where(s => s.State != ServerState.Closed).Select(s => Row(s, Word(s, clock), clock))
+            .Concat(Deliveries().Select(d => Row(d, d.State == DeliveryState.Sent ? "active_cancel" : "new", clock)));
     }
 
     public IEnumerable<object?[]> Sockets() => AllSockets().Select(s => s.Row);
@@ -47,6 +50,9 @@ internal sealed class SocketRows(AdminConsole console)
         foreach (var session in Core.Consoles) yield return (true, [.. Row(session, "cl_active", clock), .. NoBuffers]);
         foreach (var login in Core.Logins)
             yield return (true, [.. Row(login, login.State == LoginState.WaitingForWelcome ? "cl_waiting" : "cl_login", clock), .. NoBuffers]);
+        foreach (var request in Core.CancelRequests) yield return (true, [.. Row(request, "cl_" + Word(request), clock), .. NoBuffers]);
+        foreach (var delivery in Deliveries())
+            yield return (true, [.. Row(delivery, delivery.State == DeliveryState.Sent ? "sv_active_cancel" : "sv_login", clock), .. NoBuffers]);
         foreach (var server in Core.Servers)
         {
             if (server.State == ServerState.Closed) continue;
@@ -55,6 +61,13 @@ internal sealed class SocketRows(AdminConsole console)
             yield return (word is not ("idle" or "used"), [.. Row(server, state, clock), .. NoBuffers]);
         }
     }
+
+    /// <summary>Connections over which cancel requests are delivered.</summary>
+    private IEnumerable<CancelDelivery> Deliveries() => Core.CancelRequests.Select(r => r.Delivery).OfType<CancelDelivery>()
+        .Where(d => d.State is DeliveryState.Connecting or DeliveryState.Sent);
+
+    private static string Word(CancelRequest request) =>
+        request.Delivery?.State == DeliveryState.Sent ? "active_cancel_req" : "waiting_cancel_req";
 
     private static string Word(ClientState state) => state switch
     {
@@ -123,6 +136,33 @@ internal sealed class SocketRows(AdminConsole console)
             login.Address, login.Port, local.Address, local.Port,
             clock.Text(login.StartedAt), clock.Text(login.StartedAt), (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
             ConnectionName.PointerOf(isServer: false, login.Id), "", 0, "", "", 0, (int)login.Id,
+        ];
+    }
+
+    private static object?[] Row(CancelRequest request, string state, Clock clock)
+    {
+        var local = LoginSession.Describe(request.Connection.LocalEndPoint, null);
+        var delivery = request.Delivery is { State: DeliveryState.Sent } sent ? ConnectionName.PointerOf(isServer: true, sent.Id) : "";
+        return
+        [
+            "C", "(nouser)", request.Pool?.Database.Name ?? "(nodb)", "none", state,
+            request.Address, request.Port, local.Address, local.Port,
+            clock.Text(request.ArrivedAt), clock.Text(request.ArrivedAt), 0, 0, 0,
+            ConnectionName.PointerOf(isServer: false, request.Id), delivery, 0, "", "", 0, (int)request.Id,
+        ];
+    }
+
+    private static object?[] Row(CancelDelivery delivery, string state, Clock clock)
+    {
+        var remote = delivery.Target is { } target ? LoginSession.Describe(target, null) : ("", 0);
+        var local = delivery.Connection?.LocalEndPoint is { } endPoint ? LoginSession.Describe(endPoint, delivery.Target) : ("", 0);
+        return
+        [
+            "S", "(nouser)", delivery.Request?.Pool?.Database.Name ?? "(nodb)", "none", state,
+            remote.Item1, remote.Item2, local.Item1, local.Item2,
+            clock.Text(delivery.BeganAt), clock.Text(delivery.BeganAt), 0, 0, 0,
+            ConnectionName.PointerOf(isServer: true, delivery.Id),
+            delivery.Request is { } request ? ConnectionName.PointerOf(isServer: false, request.Id) : "", 0, "", "", 0, (int)delivery.Id,
         ];
     }
 

@@ -1,11 +1,11 @@
 using System.Buffers.Binary;
 using System.Net;
-using System.Security.Cryptography;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
@@ -194,7 +194,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
                 return length;
             case StartupKind.CancelRequest:
                 End("cancel request");
-                Engine.ForwardCancel(_context, _connection, packet.CancelProcessId, packet.CancelKey);
+                Engine.Cancels.Accept(_context, _connection, _id, CancelKey.Join(packet.CancelProcessId, packet.CancelKey.Span));
                 return length;
             case StartupKind.Startup:
                 _startup = packet;
@@ -387,9 +387,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     /// <summary>Tells the client that it is in, and hands the connection over.</summary>
     private ClientSession Admit(Pool pool, Welcome welcome, SessionParameters parameters)
     {
-        var secret = RandomNumberGenerator.GetInt32(int.MinValue, int.MaxValue);
         var identity = new ClientIdentity(
-            _id, pool, _user!, (int)(_id & int.MaxValue), secret, Engine.TimeProvider.GetUtcNow(), Address, Port)
+            _id, pool, _user!, CancelKey.Create(_startup!.Minor, Engine.Settings.PeerId), Engine.TimeProvider.GetUtcNow(), Address, Port)
         {
             Replication = Replication,
         };
@@ -397,9 +396,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         {
             writer.AuthenticationOk();
             foreach (var (name, value) in welcome.Parameters) writer.ParameterStatus(name, parameters[name] ?? value);
-            Span<byte> key = stackalloc byte[4];
-            BinaryPrimitives.WriteInt32BigEndian(key, secret);
-            writer.BackendKeyData(identity.CancelPid, key);
+            identity.CancelKey.WriteTo(writer);
             writer.ReadyForQuery(TransactionStatus.Idle);
         });
         HandOver();

@@ -1,6 +1,7 @@
 using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions.Cancelling;
 
 namespace Pooler.Engine.Sessions;
 
@@ -19,6 +20,9 @@ internal sealed class LoopContext(EngineCore engine, EventLoop loop)
 
     /// <summary>Clients of this loop that have not logged in yet.</summary>
     public SessionList<LoginSession> Logins { get; } = new();
+
+    /// <summary>Connections of this loop that ask for cancellation.</summary>
+    public SessionList<CancelRequest> Cancels { get; } = new();
 
     /// <summary>Gathers what goes to a server in one turn, when it cannot be sent from the receive buffer.</summary>
     public MessageWriter ToServer { get; } = new(16 * 1024);

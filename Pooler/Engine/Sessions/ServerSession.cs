@@ -2,6 +2,7 @@ using System.Net;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
@@ -20,7 +21,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     private readonly EngineCore _engine;
     private ClientSession? _client;
     private bool _openingDone;
-    private int _cancelsUnderWay;
+    private readonly List<CancelDelivery> _cancels = [];
 
     public ServerSession(EngineCore engine, Pool pool, long openedAt, long id) : base(pool, openedAt)
     {
@@ -68,8 +69,8 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>When it was last given to a client, in loop microseconds.</summary>
     public long LinkedAt { get; private set; }
 
-    /// <summary>Cancel requests on their way to its backend.</summary>
-    public int CancelsUnderWay => _cancelsUnderWay;
+    /// <summary>Whether it can be asked to cancel: the backend has told how.</summary>
+    public bool CanBeCanceled => BackendKey.Length > 0;
 
     /// <summary>How log lines name it.</summary>
     public ConnectionName LogName
@@ -172,7 +173,8 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         }
         // It may have been stopped because the client did not take its bytes; a paused connection cannot change loops.
         Connection!.ResumeReading();
-        if (_cancelsUnderWay > 0)
+        WithdrawCancels();
+        if (_cancels.Count > 0)
         {
             // A cancel request that arrives late would hit the next client's query.
             State = ServerState.BeingCanceled;
@@ -188,14 +190,14 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         else GiveBack();
     }
 
-    /// <summary>A cancel request for it has been sent off; until <see cref="OnCancelEnded"/> it meets no other client.</summary>
-    public void OnCancelBegun() => _cancelsUnderWay++;
+    /// <summary>A cancel request for it is on its way; once sent, and until <see cref="OnCancelEnded"/>, it meets no other client.</summary>
+    public void OnCancelBegun(CancelDelivery cancel) => _cancels.Add(cancel);
 
     /// <summary>The backend's postmaster has taken the cancel request, or it failed.</summary>
-    public void OnCancelEnded()
+    public void OnCancelEnded(CancelDelivery cancel)
     {
-        _cancelsUnderWay--;
-        if (_cancelsUnderWay == 0 && State == ServerState.BeingCanceled) ReleaseToPool(_endOfSession);
+        _cancels.Remove(cancel);
+        if (_cancels.Count == 0 && State == ServerState.BeingCanceled) ReleaseToPool(_endOfSession);
     }
 
     private bool _endOfSession;
@@ -222,7 +224,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// </summary>
     public void Abort(string reason)
     {
-        if (Connection is { IsClosed: false }) CancelSession.Start(Context, this, static () => { });
+        if (Connection is { IsClosed: false } && CanBeCanceled) CancelDelivery.ToAbandoned(Context, this);
         Close(reason);
     }
 
@@ -240,6 +242,12 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         }
     }
 
+    /// <summary>What they were to cancel is over: those that are not sent yet would hit something else.</summary>
+    private void WithdrawCancels()
+    {
+        for (var i = _cancels.Count - 1; i >= 0; i--) _cancels[i].Withdraw("not sending cancel request for client that is now idle");
+    }
+
     private void GiveBack()
     {
         if (Pool.Release(this) is { } reason) Close(reason);
@@ -254,6 +262,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         for (var i = 0; i < Outstanding.Count; i++)
             if (Outstanding[i] is { Kind: RequestKind.Close, Statement: { } statement }) _engine.Statements.Release(statement);
         Outstanding.Clear();
+        WithdrawCancels();
         _engine.OnServerEnded(this, reason);
         Pool.OnClosed(this, wasOpening: !_openingDone, failure);
     }

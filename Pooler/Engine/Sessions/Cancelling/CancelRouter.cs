@@ -1,0 +1,86 @@
+using System.Runtime.CompilerServices;
+using Pooler.Engine.Console;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
+
+namespace Pooler.Engine.Sessions.Cancelling;
+
+/// <summary>Finds out whom a cancel request is for, and sends it on its way. Any thread, where nothing else is said.</summary>
+internal sealed class CancelRouter(EngineCore engine)
+{
+    private readonly ConditionalWeakTable<Pool, CancelQueue> _queues = [];
+
+    /// <summary>The other processes of the group.</summary>
+    public PeerDirectory Peers { get; } = new(engine);
+
+    /// <summary>A moment's deliveries to the server of a pool.</summary>
+    public CancelDelivery[] DeliveriesOf(Pool pool) => _queues.TryGetValue(pool, out var queue) ? queue.Deliveries : [];
+
+    /// <summary>Takes over a connection that asks for cancellation; on the connection's loop.</summary>
+    /// <param name="context">Of the connection's loop.</param>
+    /// <param name="requester">The connection.</param>
+    /// <param name="id">The connection's number among the clients.</param>
+    /// <param name="key">Process id and secret as they came, at least eight bytes; is changed.</param>
+    public void Accept(LoopContext context, Connection requester, long id, byte[] key)
+    {
+        var request = new CancelRequest(context, requester, id);
+        var ownId = engine.Settings.PeerId;
+        if (ownId > 0)
+        {
+            var peerId = CancelKey.PeerOf(key);
+            if (peerId != ownId)
+            {
+                ForwardToPeer(context, request, peerId, key);
+                return;
+            }
+            CancelKey.ForgetForwards(key);
+        }
+        if (FindClient(key) is { } client) ForwardToServerOf(client, request);
+        else if (FindConsole(key) is { } console)
+        {
+            request.Finish("cancel request for console client");
+            engine.RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Cancel(), console);
+        }
+        else request.Finish("failed cancel request");
+    }
+
+    private void ForwardToPeer(LoopContext context, CancelRequest request, int peerId, byte[] key)
+    {
+        if (!CancelKey.TryCountForward(key)) request.Finish("failed to forward cancel request because its TTL was exhausted");
+        else if (Peers.Find(peerId) is not { } peer) request.Finish("could not find peer to forward request to");
+        else CancelDelivery.ToPeer(context, request, peer.OpenQueue(), peer.LocateAsync, key);
+    }
+
+    private void ForwardToServerOf(ClientSession client, CancelRequest request)
+    {
+        request.Pool = client.Pool;
+        client.WaiterLoop.Post(static state =>
+        {
+            var (router, target, its) = ((CancelRouter, ClientSession, CancelRequest))state!;
+            if (target.Server is not { } server) its.Finish("cancel request for idle client");
+            // It would end the client instead of its query, which is behind ours.
+            else if (server.IsRestoringParameters) its.Finish("ignoring cancel request for server that is setting vars");
+            else if (!server.CanBeCanceled) its.Finish("the server has given no cancel key");
+            else CancelDelivery.ToServer(router.ContextOf(target), its, router.QueueOf(target.Pool), server);
+        }, (this, client, request));
+    }
+
+    private LoopContext ContextOf(ClientSession client) => engine.ContextOf(client.WaiterLoop);
+
+    // As in PgBouncer cancel requests may double the connections of a pool, and no other limit holds them up.
+    private CancelQueue QueueOf(Pool pool) => _queues.GetValue(pool, static its => new CancelQueue(() => its.Size));
+
+    private ClientSession? FindClient(ReadOnlySpan<byte> key)
+    {
+        foreach (var client in engine.Clients)
+            if (client.Identity.CancelKey.Matches(key)) return client;
+        return null;
+    }
+
+    private ConsoleSession? FindConsole(ReadOnlySpan<byte> key)
+    {
+        foreach (var console in engine.Consoles)
+            if (console.CancelKey.Matches(key)) return console;
+        return null;
+    }
+}
