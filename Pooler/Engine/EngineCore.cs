@@ -4,6 +4,7 @@ using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
+using Pooler.Engine.Hosts;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -35,7 +36,8 @@ internal sealed class EngineCore : IPoolHost
     private long _lastClientId;
     private long _lastServerId;
 
-    public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider)
+    public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider,
+        INameResolver? resolver = null)
     {
         TimeProvider = timeProvider;
         Log = new EngineLog(logger);
@@ -48,7 +50,9 @@ internal sealed class EngineCore : IPoolHost
         Directory = new PoolDirectory(this);
         Administration = new Administration(this);
         Cancels = new CancelRouter(this);
-        Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), timeProvider);
+        Hosts = new HostWatch(this, resolver ?? (_settings.ResolvConf is { Length: > 0 } file
+            ? new NameServerResolver(ResolverFile.Load(file)) : new SystemResolver()));
+        Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), () => EngineSnapshot.TakeHosts(this), timeProvider);
         Directory.Apply(configuration);
         Cancels.Peers.Apply(configuration.Peers);
     }
@@ -68,6 +72,8 @@ internal sealed class EngineCore : IPoolHost
     public PoolDirectory Directory { get; }
 
     public Administration Administration { get; }
+
+    public HostWatch Hosts { get; }
 
     public PoolerTelemetry Telemetry { get; }
 
@@ -290,6 +296,7 @@ internal sealed class EngineCore : IPoolHost
         for (var i = context.Logins.Count - 1; i >= 0; i--) context.Logins[i].CheckTimeouts(settings, now);
         if (context.Loop.Index != 0) return;
         foreach (var pool in Directory.PoolsUnordered) pool.Maintain(context.Loop);
+        Hosts.OnTick(now);
         Directory.ForgetUnused(settings.AutodbIdleTimeout, now);
         Administration.OnTick(now);
     }

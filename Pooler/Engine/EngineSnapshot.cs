@@ -1,3 +1,5 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Hosts;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Sessions;
 
@@ -21,6 +23,22 @@ public sealed record PoolSnapshot(
     string Database, string User, int ClientsActive, int ClientsWaiting, int ServersActive, int ServersIdle, int ServersUsed,
     int ServersTested, int ServersLogin, int ServersBeingCanceled, long MaxWait, int Size, PoolTotals Totals);
 
+/// <summary>One address of a host of a database at one moment: a row of SHOW HOSTS.</summary>
+/// <param name="Database">Database.</param>
+/// <param name="Host">As configured: a name, an address or a Unix socket directory.</param>
+/// <param name="Port">Port.</param>
+/// <param name="Address">The IP address; null while a name has none, and of Unix sockets.</param>
+/// <param name="State">untried, up, down or unfit (for target_session_attrs).</param>
+/// <param name="Role">primary or standby; null when not known.</param>
+/// <param name="Wanted">What the database asks for.</param>
+/// <param name="LastError">Why it is down or unfit.</param>
+/// <param name="Since">Since when it is in this state.</param>
+/// <param name="NextTry">Until when it is passed over.</param>
+/// <param name="Servers">Server connections there.</param>
+public sealed record HostSnapshot(
+    string Database, string Host, int Port, string? Address, string State, string? Role, TargetSessionAttrs Wanted,
+    string? LastError, DateTimeOffset? Since, DateTimeOffset? NextTry, int Servers);
+
 /// <summary>The figures of the engine at one moment.</summary>
 /// <param name="Pools">One entry per pool, sorted by database and user.</param>
 /// <param name="Clients">Clients logged in or logging in.</param>
@@ -36,6 +54,26 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
         return new EngineSnapshot(
             [.. core.Directory.Pools.Select(p => TakePool(core, p, clients.GetValueOrDefault(p) ?? [], logins[p].Count(), now))],
             core.ClientCount, core.Settings.MaxClientConn, core.Statements.Count);
+    }
+
+    internal static IReadOnlyList<HostSnapshot> TakeHosts(EngineCore core)
+    {
+        var (now, wall) = (core.Now, core.TimeProvider.GetUtcNow());
+        var servers = core.Servers.Where(s => s.Address is not null && s.State != ServerState.Closed).CountBy(s => s.Address!).ToDictionary();
+        DateTimeOffset? Wall(long time) => time == 0 ? null : wall + TimeSpan.FromMicroseconds(time - now);
+        HostSnapshot Row(PoolDatabase database, HostAddress address) => new(
+            database.Name, address.Host.Name, address.Host.Port, (address.EndPoint as System.Net.IPEndPoint)?.Address.ToString(),
+            address.State.ToString().ToLowerInvariant(),
+            address.Role == ServerRole.Unknown ? null : address.Role.ToString().ToLowerInvariant(),
+            core.Hosts.WantedOf(database), address.LastError, Wall(address.Since),
+            address.State is HostState.Down or HostState.Unfit ? Wall(address.NextTry) : null, servers.GetValueOrDefault(address));
+        return
+        [
+            .. from database in core.Directory.Databases
+               from host in core.Hosts.HostsOf(database).Hosts
+               from address in host.Addresses.Length > 0 ? host.Addresses : [host.Lookup]
+               select Row(database, address),
+        ];
     }
 
     private static PoolSnapshot TakePool(EngineCore core, Pool pool, ClientSession[] clients, int logins, long now)

@@ -22,6 +22,9 @@ internal sealed class PoolDirectory(IPoolHost host)
     public IEnumerable<Pool> Pools => _pools.Values
         .OrderBy(p => p.Database.Name, StringComparer.Ordinal).ThenBy(p => p.User.Name, StringComparer.Ordinal);
 
+    /// <summary>All databases, in no order.</summary>
+    public IEnumerable<PoolDatabase> DatabasesUnordered => _databases.Select(d => d.Value);
+
     /// <summary>All pools, in no order.</summary>
     public IEnumerable<Pool> PoolsUnordered => _pools.Values;
 
@@ -112,7 +115,8 @@ internal sealed class PoolDirectory(IPoolHost host)
     {
         var old = database.Settings;
         database.Settings = settings;
-        var sameServer = old.Host == settings.Host && old.Port == settings.Port && old.DbName == settings.DbName
+        var sameServer = old.Host == settings.Host && old.Port == settings.Port && old.PortList == settings.PortList
+            && old.LoadBalanceHosts == settings.LoadBalanceHosts && old.TargetSessionAttrs == settings.TargetSessionAttrs && old.DbName == settings.DbName
             && old.User == settings.User && old.Password == settings.Password && old.ConnectQuery == settings.ConnectQuery
             && old.StartupParameters.OrderBy(p => p.Key).SequenceEqual(settings.StartupParameters.OrderBy(p => p.Key));
         if (sameServer) return;

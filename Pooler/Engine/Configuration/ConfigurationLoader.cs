@@ -1,5 +1,6 @@
 using System.Net;
 using Pooler.Engine.Auth;
+using Pooler.Engine.Hosts;
 
 namespace Pooler.Engine.Configuration;
 
@@ -128,7 +129,10 @@ public static class ConfigurationLoader
             }
 
             var defaults = new DatabaseSettings { Name = name };
-            databases[name] = Fill(draft, entry, defaults, defaults, SettingsTable.FindDatabaseKey, $"database {name}");
+            var database = databases[name] = Fill(draft, entry, defaults, defaults, SettingsTable.FindDatabaseKey, $"database {name}");
+            // As in libpq: one port for all hosts, or one for each.
+            if (database.PortList is { } ports && PortListKind.Split(ports).Length != HostList.Split(database.Host).Length)
+                draft.Error(entry.Where, $"database {name}: port = {ports} does not have as many ports as host has hosts");
         }
 
         return databases;

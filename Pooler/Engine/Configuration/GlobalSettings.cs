@@ -12,14 +12,21 @@ internal static class GlobalSettings
     public static readonly (string Word, PoolMode Value)[] PoolModes =
         [("session", PoolMode.Session), ("transaction", PoolMode.Transaction), ("statement", PoolMode.Statement)];
 
+    public static readonly (string Word, TargetSessionAttrs Value)[] TargetSessionAttrsWords =
+    [
+        ("any", TargetSessionAttrs.Any), ("read-write", TargetSessionAttrs.ReadWrite), ("read-only", TargetSessionAttrs.ReadOnly),
+        ("primary", TargetSessionAttrs.Primary), ("standby", TargetSessionAttrs.Standby), ("prefer-standby", TargetSessionAttrs.PreferStandby),
+    ];
+
     private const string AuthQueryNote = "no effect yet: users must be in auth_file or [users]";
     private const string TlsNote = "no effect yet: this build speaks no TLS";
-    private const string DnsNote = "no effect yet: names are resolved by the operating system at each connect";
     private const string SyslogNote = "no effect yet: log to the console or logfile";
 
     private static readonly EnumKind<AuthType> AuthTypes = new(
         [("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5), ("scram-sha-256", AuthType.ScramSha256)],
         [("cert", "client certificates"), ("hba", "rules by address (HBA)"), ("ldap", "LDAP"), ("pam", "PAM")]);
+
+    private static readonly EnumKind<TargetSessionAttrs> TargetAttrs = new(TargetSessionAttrsWords);
 
     private static readonly string[] SslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
     private static readonly bool Windows = OperatingSystem.IsWindows();
@@ -53,9 +60,10 @@ internal static class GlobalSettings
         Optional("conffile", s => s.ConfFile, (s, v) => s with { ConfFile = v }, "the configuration file; a changed one is used at the next RELOAD", plainEnvironment: false),
         Number("default_pool_size", s => s.DefaultPoolSize, (s, v) => s with { DefaultPoolSize = v }, "server connections per pool, that is per database and user", scopes: "database and user, as pool_size"),
         Switch("disable_pqexec", s => s.DisablePqexec, (s, v) => s with { DisablePqexec = v }, "refuse the simple query protocol", reloadable: false),
-        Named("dns_max_ttl", new TimeKind(), TimeSpan.FromSeconds(15), "how long an address is kept", DnsNote),
-        Named("dns_nxdomain_ttl", new TimeKind(), TimeSpan.FromSeconds(15), "how long a failed lookup is kept", DnsNote),
-        Named("dns_zone_check_period", new TimeKind(), TimeSpan.Zero, "period of zone serial checks", DnsNote),
+        Time("dns_max_ttl", s => s.DnsMaxTtl, (s, v) => s with { DnsMaxTtl = v }, "how long the addresses of a host name are kept, whatever their own TTL",
+            note: "names whose database is in use are looked up again then, and servers at an address that is gone are closed when free"),
+        Time("dns_nxdomain_ttl", s => s.DnsNxdomainTtl, (s, v) => s with { DnsNxdomainTtl = v }, "how long a failed lookup is kept"),
+        Time("dns_zone_check_period", s => s.DnsZoneCheckPeriod, (s, v) => s with { DnsZoneCheckPeriod = v }, "period of asking the serials of the host names' zones; names of a changed zone are looked up again; 0 is never"),
         Time("idle_transaction_timeout", s => s.IdleTransactionTimeout, (s, v) => s with { IdleTransactionTimeout = v }, "close a client idle in a transaction this long; 0 is never", scopes: "user"),
         Text("ignore_startup_parameters", s => s.IgnoreStartupParameters, (s, v) => s with { IgnoreStartupParameters = v }, "startup parameters accepted and thrown away, comma separated"),
         Text("job_name", s => s.JobName, (s, v) => s with { JobName = v }, "name of the Windows service", note: "no effect: this build is not a Windows service", inert: true, reloadable: false, plainEnvironment: false, aliases: ["service_name"]),
@@ -88,7 +96,8 @@ internal static class GlobalSettings
         Time("query_wait_timeout", s => s.QueryWaitTimeout, (s, v) => s with { QueryWaitTimeout = v }, "limit of waiting for a server connection; 0 is none", scopes: "database, user"),
         Number("reserve_pool_size", s => s.ReservePoolSize, (s, v) => s with { ReservePoolSize = v }, "further server connections of a pool once a client waited reserve_pool_timeout", scopes: "database, user"),
         Time("reserve_pool_timeout", s => s.ReservePoolTimeout, (s, v) => s with { ReservePoolTimeout = v }, "wait before the reserve is used"),
-        Named("resolv_conf", new TextKind(), "", "resolver file", DnsNote, reloadable: false, plainEnvironment: false),
+        Text("resolv_conf", s => s.ResolvConf, (s, v) => s with { ResolvConf = v }, "file of name servers (nameserver, search, options) to ask instead of the operating system's resolver; empty is the latter",
+            note: "beyond resolv.conf(5), a name server may have a port, as in 127.0.0.1:5353", reloadable: false, plainEnvironment: false),
         Named("sbuf_loopcnt", new IntKind(), 5, "reads from a connection before others get their turn", "no effect: loops share their time by themselves"),
         Number("scram_iterations", s => s.ScramIterations, (s, v) => s with { ScramIterations = v }, "iterations of SCRAM secrets made from plain passwords", min: 1),
         Time("server_check_delay", s => s.ServerCheckDelay, (s, v) => s with { ServerCheckDelay = v }, "idle time after which a server connection is checked before use"),
@@ -131,6 +140,7 @@ internal static class GlobalSettings
         Optional("user", s => s.User, (s, v) => s with { User = v }, "Unix user to change to when started as root", reloadable: false, plainEnvironment: false, pgBouncerEnvironment: false, listed: !Windows),
         Number("verbose", s => s.Verbose, (s, v) => s with { Verbose = v }, "how much is logged", max: 3, plainEnvironment: false),
 
+        Own("target_session_attrs", TargetAttrs, s => s.TargetSessionAttrs, (s, v) => s with { TargetSessionAttrs = v }, "which hosts are connected to, as in libpq; hosts that do not fit are passed over", scopes: "database"),
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
         Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),
@@ -161,8 +171,9 @@ internal static class GlobalSettings
     private static Setting<S> Time(string name, Func<S, TimeSpan> get, Func<S, TimeSpan, S> set, string meaning, string? note = null, bool inert = false, string? scopes = null) =>
         Setting<S>.Of(name, new TimeKind(), get, set, meaning, note, inert, scopes: scopes);
 
-    private static Setting<S> Own<T>(string name, SettingKind<T> kind, Func<S, T> get, Func<S, T, S> set, string meaning, bool reloadable = true, bool secret = false) =>
-        Setting<S>.Of(name, kind, get, set, meaning, reloadable: reloadable, secret: secret, own: true);
+    private static Setting<S> Own<T>(string name, SettingKind<T> kind, Func<S, T> get, Func<S, T, S> set, string meaning, bool reloadable = true, bool secret = false,
+        string? scopes = null) =>
+        Setting<S>.Of(name, kind, get, set, meaning, reloadable: reloadable, secret: secret, own: true, scopes: scopes);
 
     /// <summary>A setting that this build knows by name only: read, checked, shown, and kept for the build that uses it.</summary>
     private static Setting<S> Named<T>(string name, SettingKind<T> kind, T byDefault, string meaning, string note,

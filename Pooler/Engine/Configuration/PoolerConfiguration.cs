@@ -91,11 +91,20 @@ public sealed record DatabaseSettings
     /// <summary>The name on the server; null: the client's.</summary>
     public string? DbName { get; init; }
 
-    /// <summary>Host names, addresses or a Unix socket directory (a leading <c>/</c>), comma separated; null: the local socket directory.</summary>
+    /// <summary>
+    /// Host names, addresses, Unix socket directories (a leading <c>/</c>) or abstract ones (a leading <c>@</c>), comma
+    /// separated; null: the local socket directory.
+    /// </summary>
     public string? Host { get; init; }
 
-    /// <summary>Port on the server.</summary>
+    /// <summary>Port on the server; of the first host, when <see cref="PortList"/> has one per host.</summary>
     public int Port { get; init; } = 5432;
+
+    /// <summary>One port per host, comma separated; null when all have the same.</summary>
+    public string? PortList { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.TargetSessionAttrs"/>.</summary>
+    public TargetSessionAttrs? TargetSessionAttrs { get; init; }
 
     /// <summary>Forced user: all clients share this user's pool.</summary>
     public string? User { get; init; }

@@ -80,6 +80,21 @@ public sealed record PoolerSettings
     /// <summary><c>server_connect_timeout</c>: limit for connecting and logging in to a server.</summary>
     public TimeSpan ServerConnectTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary><c>target_session_attrs</c>: which hosts are connected to.</summary>
+    public TargetSessionAttrs TargetSessionAttrs { get; init; }
+
+    /// <summary><c>dns_max_ttl</c>: how long the addresses of a name are kept.</summary>
+    public TimeSpan DnsMaxTtl { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary><c>dns_nxdomain_ttl</c>: how long a failed lookup is kept.</summary>
+    public TimeSpan DnsNxdomainTtl { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary><c>dns_zone_check_period</c>: period of asking zones for their serial; zero is never.</summary>
+    public TimeSpan DnsZoneCheckPeriod { get; init; }
+
+    /// <summary><c>resolv_conf</c>: file of name servers; empty is the operating system's resolver.</summary>
+    public string ResolvConf { get; init; } = "";
+
     /// <summary><c>server_login_retry</c>: pause after a failed server login.</summary>
     public TimeSpan ServerLoginRetry { get; init; } = TimeSpan.FromSeconds(15);
 

@@ -8,11 +8,13 @@ internal static class DatabaseKeys
 {
     public static readonly EnumKind<PoolMode?> PoolModes = new([.. GlobalSettings.PoolModes.Select(m => (m.Word, (PoolMode?)m.Value))]);
 
+    private static readonly EnumKind<TargetSessionAttrs?> TargetAttrs = new([.. GlobalSettings.TargetSessionAttrsWords.Select(m => (m.Word, (TargetSessionAttrs?)m.Value))]);
+
     public static readonly ImmutableArray<Setting<DatabaseSettings>> All =
     [
         Text("dbname", d => d.DbName, (d, v) => d with { DbName = v }, "name of the database on the server; the client's when unset"),
-        Text("host", d => d.Host, (d, v) => d with { Host = v }, "host name, address, Unix socket directory (/dir), or a comma list of them; the local Unix socket when unset"),
-        Setting<DatabaseSettings>.Of("port", new IntKind(1, 65535), d => d.Port, (d, v) => d with { Port = v }, "port on the server"),
+        Text("host", d => d.Host, (d, v) => d with { Host = v }, "host name, address, Unix socket directory (/dir, @dir when abstract), or a comma list of them; the local Unix socket when unset"),
+        Setting<DatabaseSettings>.Of("port", new PortListKind(), d => d.PortList ?? PortListKind.Text(d.Port), PortListKind.Set, "port on the server; a comma list has one per host"),
         Text("user", d => d.User, (d, v) => d with { User = v }, "forced user: every client shares this user's pool and rights"),
         Setting<DatabaseSettings>.Of("password", new TextKind(emptyIsUnset: true), d => d.Password, (d, v) => d with { Password = v }, "password of the forced user", secret: true),
         Text("auth_user", d => d.AuthUser, (d, v) => d with { AuthUser = v }, "who runs auth_query for this database", inert: true),
@@ -24,7 +26,8 @@ internal static class DatabaseKeys
         Text("connect_query", d => d.ConnectQuery, (d, v) => d with { ConnectQuery = v }, "SQL run on each new server connection before it is used"),
         Setting<DatabaseSettings>.Of("pool_mode", PoolModes, d => d.PoolMode, (d, v) => d with { PoolMode = v }, "see the global setting"),
         Time("query_wait_timeout", d => d.QueryWaitTimeout, (d, v) => d with { QueryWaitTimeout = v }, "see the global setting"),
-        Setting<DatabaseSettings>.Of("load_balance_hosts", new EnumKind<string?>([("round-robin", "round-robin"), ("disable", "disable")]), d => d.LoadBalanceHosts, (d, v) => d with { LoadBalanceHosts = v }, "with several hosts: take them in turn, or always try the first one first"),
+        Setting<DatabaseSettings>.Of("load_balance_hosts", new EnumKind<string?>([("round-robin", "round-robin"), ("disable", "disable")]), d => d.LoadBalanceHosts, (d, v) => d with { LoadBalanceHosts = v }, "with several hosts: take them in turn, or keep to one until it fails"),
+        Setting<DatabaseSettings>.Of("target_session_attrs", TargetAttrs, d => d.TargetSessionAttrs, (d, v) => d with { TargetSessionAttrs = v }, "see the global setting", own: true),
         Limit("max_db_connections", d => d.MaxDbConnections, (d, v) => d with { MaxDbConnections = v }, "see the global setting"),
         Limit("max_db_client_connections", d => d.MaxDbClientConnections, (d, v) => d with { MaxDbClientConnections = v }, "see the global setting"),
         Setting<DatabaseSettings>.Of("server_lifetime", new TimeOverrideKind(zeroIsUnset: true), d => d.ServerLifetime, (d, v) => d with { ServerLifetime = v }, "see the global setting"),

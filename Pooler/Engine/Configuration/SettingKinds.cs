@@ -86,6 +86,42 @@ internal sealed class IntKind(int min = 0, int max = int.MaxValue, string? unit 
     public override string Show(int value) => value.ToString(CultureInfo.InvariantCulture);
 }
 
+/// <summary>A port, or one per host, comma separated.</summary>
+internal sealed class PortListKind : SettingKind<string>
+{
+    private static readonly IntKind One = new(1, 65535);
+
+    public override string Name => "integer";
+
+    public override string Allowed => $"{One.Allowed}, or a comma list of them";
+
+    public static string Text(int port) => One.Show(port);
+
+    /// <summary>The ports of a list that has been read.</summary>
+    public static int[] Split(string ports) => [.. ports.Split(',').Select(p => int.Parse(p, CultureInfo.InvariantCulture))];
+
+    public static DatabaseSettings Set(DatabaseSettings database, string ports)
+    {
+        var list = Split(ports);
+        return database with { Port = list[0], PortList = list.Length > 1 ? ports : null };
+    }
+
+    public override bool TryRead(string text, [MaybeNullWhen(false)] out string value, [NotNullWhen(false)] out string? error)
+    {
+        var ports = new List<int>();
+        foreach (var part in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            if (!One.TryRead(part, out var port, out _)) return Refuse(out value, out error);
+            ports.Add(port);
+        }
+        value = string.Join(',', ports.Select(Text));
+        error = null;
+        return true;
+    }
+
+    public override string Show(string value) => value;
+}
+
 /// <summary>A whole number that fits 32 bits unsigned.</summary>
 internal sealed class UIntKind(uint min, uint max) : SettingKind<uint>
 {

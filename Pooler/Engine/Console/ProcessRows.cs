@@ -25,10 +25,9 @@ internal sealed class ProcessRows(AdminConsole console)
         ["login_clients", Core.Logins.Count()],
         ["free_servers", 0],
         ["used_servers", Core.Servers.Count()],
-        // Names are resolved by the operating system.
-        ["dns_names", 0],
-        ["dns_zones", 0],
-        ["dns_queries", 0],
+        ["dns_names", Core.Hosts.Dns.Names.Count],
+        ["dns_zones", Core.Hosts.Dns.Zones.Count],
+        ["dns_queries", Core.Hosts.Dns.ActiveQueries],
         ["dns_pending", 0],
     ];
 

@@ -58,6 +58,7 @@ internal sealed class ShowCatalog
         var sockets = new SocketRows(console);
         var statistics = new StatisticsRows(console);
         var process = new ProcessRows(console);
+        var hosts = new HostRows(console);
         return
         [
             Table("clients", SocketLetters, SocketColumns, sockets.Clients),
@@ -96,10 +97,11 @@ internal sealed class ShowCatalog
             Table("version", "s", "version", static () => [[ConsoleParameters.Version]]),
             Table("totals", "sN", "name value", statistics.Sum),
             Table("mem", "siiii", "name size used free memtotal", process.Memory),
-            // Empty: names are resolved by the operating system.
-            Table("dns_hosts", "sqs", "hostname ttl addrs", static () => []),
-            Table("dns_zones", "sqi", "zonename serial count", static () => []),
+            Table("dns_hosts", "sqs", "hostname ttl addrs", hosts.DnsNames),
+            Table("dns_zones", "sqi", "zonename serial count", hosts.DnsZones),
             Table("state", "ss", "key value", process.State),
+            // Our own.
+            Table("hosts", "ssisssssTTi", "database host port address state role target_session_attrs last_error since next_try servers", hosts.Hosts),
         ];
     }
 

@@ -399,6 +399,26 @@ public sealed partial class Pool
             foreach (var server in Servers) server.CloseNeeded = true;
     }
 
+    /// <summary>Closes the idle ones of some servers now and marks the others to be closed when released.</summary>
+    internal void CloseServers(string reason, Func<PooledServer, bool> which)
+    {
+        List<PooledServer>? idle = null;
+        lock (_lock)
+        {
+            foreach (var server in _servers)
+            {
+                if (!which(server)) continue;
+                server.CloseNeeded = true;
+                if (server.State != ServerState.Idle) continue;
+                _shelves[server.ShelfIndex].Remove(server);
+                server.State = ServerState.Closed;
+                (idle ??= []).Add(server);
+            }
+        }
+        if (idle is null) return;
+        foreach (var server in idle) server.CloseFromPool(reason);
+    }
+
     /// <summary>Tells all waiters that there will be no server.</summary>
     internal void RefuseWaiters(PgError error)
     {

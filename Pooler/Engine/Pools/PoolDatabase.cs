@@ -1,5 +1,6 @@
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Hosts;
 
 namespace Pooler.Engine.Pools;
 
@@ -10,7 +11,8 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     private volatile bool _paused;
     private volatile bool _disabled;
     private volatile bool _removed;
-    private int _hostTurn;
+    private readonly Lock _hostsLock = new();
+    private volatile DatabaseHosts? _hosts;
 
     /// <summary>The name clients ask for.</summary>
     public string Name { get; } = settings.Name;
@@ -19,7 +21,15 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     public DatabaseSettings Settings
     {
         get => _settings;
-        internal set => _settings = value;
+        internal set
+        {
+            lock (_hostsLock)
+            {
+                var old = _settings;
+                _settings = value;
+                if ((old.Host, old.Port, old.PortList, old.LoadBalanceHosts) != (value.Host, value.Port, value.PortList, value.LoadBalanceHosts)) _hosts = null;
+            }
+        }
     }
 
     /// <summary>Made from the <c>*</c> entry; forgotten when unused for autodb_idle_timeout.</summary>
@@ -55,11 +65,15 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     /// <summary>When the last client or server left, in loop microseconds.</summary>
     public long UnusedSince { get; internal set; }
 
-    /// <summary>Which of a list of hosts is to be connected to, counted up without end.</summary>
-    internal int HostTurn => Volatile.Read(ref _hostTurn);
+    /// <summary>Where its servers are; null before the first has been looked for.</summary>
+    internal DatabaseHosts? KnownHosts => _hosts;
 
-    /// <summary>Goes on to the next host; returns the one before.</summary>
-    internal int NextHostTurn() => Interlocked.Increment(ref _hostTurn) - 1;
+    /// <summary>Where its servers are. What is known of them lasts until a reload changes the hosts.</summary>
+    internal DatabaseHosts HostsOf(string unixSocketDirectory)
+    {
+        if (_hosts is { } hosts) return hosts;
+        lock (_hostsLock) return _hosts ??= new DatabaseHosts(_settings, unixSocketDirectory);
+    }
 
     /// <summary>The name on the server.</summary>
     public string ServerDatabaseName => Settings.DbName ?? Name;

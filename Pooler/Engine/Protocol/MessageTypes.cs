@@ -206,6 +206,9 @@ public static class SqlState
     /// <summary>22023: a value out of its domain.</summary>
     public const string InvalidParameterValue = "22023";
 
+    /// <summary>25006: a write where none is allowed.</summary>
+    public const string ReadOnlyTransaction = "25006";
+
     /// <summary>28000: who is that?</summary>
     public const string InvalidAuthorization = "28000";
 

@@ -76,8 +76,9 @@ internal sealed partial class ServerSession
                     var reader = new MessageReader(message[MessageHeader.Size..]);
                     if (reader.TryReadCString(out var name) && reader.TryReadCString(out var value))
                     {
-                        var text = System.Text.Encoding.UTF8.GetString(name);
-                        if (_engine.IsTracked(text)) Parameters = Parameters.With(text, System.Text.Encoding.UTF8.GetString(value));
+                        var (text, setting) = (System.Text.Encoding.UTF8.GetString(name), System.Text.Encoding.UTF8.GetString(value));
+                        NoteRole(text, setting);
+                        if (_engine.IsTracked(text)) Parameters = Parameters.With(text, setting);
                     }
                     break;
                 case Backend.CommandComplete:

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Loops;
@@ -15,84 +13,8 @@ internal sealed partial class ServerSession
     private const int LongestLoginMessage = 64 * 1024;
 
     private readonly List<KeyValuePair<string, string>> _reportedAtLogin = [];
-    private LoopTimer? _loginTimer;
     private ServerAuthentication? _authentication;
-    private PgError? _loginError;
     private bool _connectQuerySent;
-
-    protected internal override void BeginLogin(EventLoop loop)
-    {
-        var settings = Pool.Database.Settings;
-        var host = PickHost(settings.Host ?? _engine.Settings.UnixSocketDir);
-        if (host.StartsWith('/'))
-        {
-            try
-            {
-                Connect(loop, new UnixDomainSocketEndPoint($"{host.TrimEnd('/')}/.s.PGSQL.{settings.Port}"));
-            }
-            catch (ArgumentException e)
-            {
-                FailResolving(loop, host, e);
-            }
-        }
-        else if (IPAddress.TryParse(host, out var address))
-        {
-            Connect(loop, new IPEndPoint(address, settings.Port));
-        }
-        else
-        {
-            // The resolver blocks, so it runs on the thread pool.
-            _ = ResolveAsync(loop, host, settings.Port);
-        }
-    }
-
-    private async Task ResolveAsync(EventLoop loop, string host, int port)
-    {
-        try
-        {
-            var addresses = await Dns.GetHostAddressesAsync(host).ConfigureAwait(false);
-            if (addresses.Length == 0) throw new SocketException((int)SocketError.HostNotFound);
-            // "localhost" often has an IPv6 address that nobody listens on: take IPv4 first, as connecting tries one only.
-            var address = Array.Find(addresses, a => a.AddressFamily == AddressFamily.InterNetwork) ?? addresses[0];
-            Connect(loop, new IPEndPoint(address, port));
-        }
-        catch (Exception e) when (e is SocketException or ArgumentException)
-        {
-            FailResolving(loop, host, e);
-        }
-    }
-
-    private void FailResolving(EventLoop loop, string host, Exception e)
-    {
-        var error = PgError.Fatal(SqlState.ConnectionFailure, $"could not translate host name \"{host}\" to address: {e.Message}",
-            hint: $"Check the host of database \"{Pool.Database.Name}\".");
-        // Posted, also on the loop itself: the pool is in the middle of growing.
-        loop.Post(static state =>
-        {
-            var (server, failure) = ((ServerSession, PgError))state!;
-            server.FailLogin(failure);
-        }, (this, error));
-    }
-
-    private void Connect(EventLoop loop, EndPoint target)
-    {
-        Target = target;
-        _engine.RunOn(loop, static state =>
-        {
-            var (server, onLoop) = ((ServerSession, EventLoop))state!;
-            if (server._finished) return;
-            server.Connection = onLoop.Connect(server.Target!, server._engine.SocketOptions, server);
-            var limit = server._engine.Settings.ServerConnectTimeout;
-            if (limit > TimeSpan.Zero)
-                server._loginTimer = onLoop.Schedule(limit.Ticks / TimeSpan.TicksPerMicrosecond, OnLoginTimeout, server);
-        }, (this, loop));
-    }
-
-    private static void OnLoginTimeout(object? state)
-    {
-        var server = (ServerSession)state!;
-        server.FailLogin(PgError.Fatal(SqlState.ConnectionFailure, $"connect timeout: no login to server {server.Target} within server_connect_timeout"));
-    }
 
     public void OnConnected(Connection connection)
     {
@@ -105,10 +27,10 @@ internal sealed partial class ServerSession
         writer.Clear();
     }
 
-    private int ReceiveLogin(Span<byte> data)
+    private int ReceiveLogin(Connection connection, Span<byte> data)
     {
         var pos = 0;
-        while (!_finished && State == ServerState.Login && data.Length - pos >= MessageHeader.Size)
+        while (IsLoginOf(connection) && data.Length - pos >= MessageHeader.Size)
         {
             var length = MessageHeader.Length(data[pos..]);
             if (length is < 4 or > LongestLoginMessage)
@@ -121,8 +43,10 @@ internal sealed partial class ServerSession
             pos += length + 1;
         }
         // After a failure, and after the release that ends a login, nothing of the connection may be touched any more.
-        return _finished || (State != ServerState.Login && OwnStartup is null) ? data.Length : pos;
+        return !_finished && Connection == connection && (State == ServerState.Login || OwnStartup is not null) ? pos : data.Length;
     }
+
+    private bool IsLoginOf(Connection connection) => !_finished && State == ServerState.Login && Connection == connection;
 
     private void OnLoginMessage(byte type, ReadOnlySpan<byte> body)
     {
@@ -140,17 +64,20 @@ internal sealed partial class ServerSession
                 if (reader.TryReadInt32(out var pid)) (BackendPid, BackendKey) = (pid, reader.Rest.ToArray());
                 break;
             case Backend.ErrorResponse:
-                _loginError = ErrorFields.Read(body);
                 // Also a failed connect_query: the ReadyForQuery that would follow is not waited for.
-                FailLogin(_loginError with { Severity = "FATAL" });
+                _serverRefused = true;
+                FailLogin(ErrorFields.Read(body) with { Severity = "FATAL" });
                 break;
             case Backend.ReadyForQuery:
                 OnLoginReady();
                 break;
             case Backend.NoticeResponse or Backend.NegotiateProtocolVersion:
                 break;
+            case Backend.DataRow when _questionSent:
+                OnAnswer(body);
+                break;
             default:
-                if (!_connectQuerySent)
+                if (!_connectQuerySent && !_questionSent)
                     FailLogin(PgError.Fatal(SqlState.ProtocolViolation, $"unexpected message from server {Target} during login"));
                 break;
         }
@@ -175,24 +102,30 @@ internal sealed partial class ServerSession
             case AuthStep.Working:
                 Connection!.PauseReading();
                 _authentication!.Work!.ContinueWith(
-                    static (_, state) => ((ServerSession)state!).PostResume(), this, CancellationToken.None,
+                    static (_, state) =>
+                    {
+                        var (server, authentication) = ((ServerSession, ServerAuthentication))state!;
+                        server.PostResume(authentication);
+                    }, (this, _authentication), CancellationToken.None,
                     TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
                 break;
         }
     }
 
-    private void PostResume() => Loop.Post(static state =>
+    private void PostResume(ServerAuthentication authentication) => _loginLoop!.Post(static state =>
     {
-        var server = (ServerSession)state!;
-        if (server._finished) return;
+        var (server, resumed) = ((ServerSession, ServerAuthentication))state!;
+        // The attempt may be over, and another host's turn.
+        if (server._finished || server._authentication != resumed) return;
         var writer = server.Context.ToServer;
         writer.Clear();
-        server.Continue(server._authentication!.Resume(writer), writer);
-        if (!server._finished) server.Connection!.ResumeReading();
-    }, this);
+        server.Continue(resumed.Resume(writer), writer);
+        if (server._authentication == resumed) server.Connection!.ResumeReading();
+    }, (this, authentication));
 
     private void OnLoginReady()
     {
+        if (!_connectQuerySent && !IsFit()) return;
         // Physical replication takes no SQL.
         if (Pool.Database.Settings.ConnectQuery is { Length: > 0 } query && !_connectQuerySent
             && OwnStartup is not { Replication: ReplicationMode.Physical })
@@ -228,31 +161,4 @@ internal sealed partial class ServerSession
         // Only so many open at once: the next may begin.
         Pool.Grow(loop);
     }
-
-    private void FailLogin(PgError error)
-    {
-        if (_finished) return;
-        if (Connection is { IsClosed: false } connection) connection.Close();
-        if (KeepsToOneHost) Pool.Database.NextHostTurn();
-        _engine.OnServerLoginFailed(this, error);
-        // What the server has against a replication connection is its client's affair.
-        if (OwnStartup is not null && _loginError is not null)
-            error = error with { Message = "login failed", Detail = $"The server said: {error.Message}" };
-        Finish(error.Message, error);
-    }
-
-    /// <summary>
-    /// One of a list of hosts: in turn, or with <c>load_balance_hosts = disable</c> the same one until it fails.
-    /// </summary>
-    private string PickHost(string hosts)
-    {
-        if (!hosts.Contains(',')) return hosts.Trim();
-        var list = hosts.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-        if (list.Length == 0) return hosts;
-        var database = Pool.Database;
-        var turn = KeepsToOneHost ? database.HostTurn : database.NextHostTurn();
-        return list[(int)((uint)turn % list.Length)];
-    }
-
-    private bool KeepsToOneHost => Pool.Database.Settings.LoadBalanceHosts == "disable";
 }

@@ -185,8 +185,9 @@ internal sealed partial class ServerSession
         var reader = new MessageReader(message[MessageHeader.Size..]);
         if (!reader.TryReadCString(out var nameBytes) || !reader.TryReadCString(out var valueBytes)) return false;
         var name = Encoding.UTF8.GetString(nameBytes);
-        if (!_engine.IsTracked(name)) return false;
         var value = Encoding.UTF8.GetString(valueBytes);
+        NoteRole(name, value);
+        if (!_engine.IsTracked(name)) return false;
         Parameters = Parameters.With(name, value);
         if (Swallowing && client.Parameters[name] == value) return true;
         client.Parameters = client.Parameters.With(name, value);
@@ -199,6 +200,7 @@ internal sealed partial class ServerSession
         if (!whole) return false;
         var error = ErrorFields.Read(message[MessageHeader.Size..]);
         if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
+        NoteReadOnly(error.SqlState);
         if (!Swallowing || _toldFatal) return false;
         // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
         // connections end here.

@@ -1,4 +1,3 @@
-using System.Net;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -12,9 +11,9 @@ namespace Pooler.Engine.Sessions;
 /// is done with it. Its states are <see cref="ServerState"/>.
 /// </summary>
 /// <remarks>
-/// The file's parts: this one holds the life cycle, ServerSession.Login.cs how it gets ready, ServerSession.Responses.cs
-/// what it answers to clients, ServerSession.Housekeeping.cs the queries the pool runs on it by itself,
-/// ServerSession.Replication.cs what differs when it was opened for one client alone.
+/// The file's parts: this one holds the life cycle, ServerSession.Hosts.cs where it connects to, ServerSession.Login.cs how
+/// it gets ready, ServerSession.Responses.cs what it answers to clients, ServerSession.Housekeeping.cs the queries the pool
+/// runs on it by itself, ServerSession.Replication.cs what differs when it was opened for one client alone.
 /// </remarks>
 internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 {
@@ -38,9 +37,6 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 
     /// <summary>The client it is linked to. Other threads may read it for display only.</summary>
     public ClientSession? Client => _client;
-
-    /// <summary>Where it connects to, once the name has been resolved.</summary>
-    public EndPoint? Target { get; private set; }
 
     /// <summary>Process id of the backend; 0 until it has logged in.</summary>
     public int BackendPid { get; private set; }
@@ -82,7 +78,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         }
     }
 
-    private EventLoop Loop => Connection!.Loop;
+    private EventLoop Loop => Connection?.Loop ?? _loginLoop!;
 
     private LoopContext Context => _engine.ContextOf(Loop);
 
@@ -114,7 +110,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
             case ServerState.Active:
                 return ForwardResponses(data);
             case ServerState.Login:
-                return ReceiveLogin(data);
+                return ReceiveLogin(connection, data);
             case ServerState.Testing or ServerState.BeingCanceled or ServerState.Claimed:
                 return ReceiveUnlinked(data);
             default:

@@ -49,4 +49,19 @@ internal sealed partial class EngineLog(ILogger logger)
 
     [LoggerMessage(14, LogLevel.Warning, "the sockets could not take over {Setting}: {Error}", EventName = "socket_option_failed")]
     public partial void SocketOptionFailed(string setting, string error);
+
+    [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
+    public partial void LookupFailed(string name, string error);
+
+    [LoggerMessage(31, LogLevel.Information, "zone '{Zone}' serial changed: old={Old} new={New}", EventName = "zone_changed")]
+    public partial void ZoneChanged(string zone, uint old, uint @new);
+
+    [LoggerMessage(32, LogLevel.Warning, "zone serials cannot be checked: {Error}", EventName = "zones_unknown")]
+    public partial void ZonesUnknown(string error);
+
+    [LoggerMessage(33, LogLevel.Information, "{Database}: host {Address} is passed over: {Objection}", EventName = "host_unfit")]
+    public partial void HostUnfit(string database, string address, string objection);
+
+    [LoggerMessage(34, LogLevel.Information, "{Database}: host {Address} is {Role} now", EventName = "host_role")]
+    public partial void HostRole(string database, string address, string role);
 }

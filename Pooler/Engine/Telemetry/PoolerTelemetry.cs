@@ -29,7 +29,7 @@ public sealed class PoolerTelemetry : IDisposable
     private readonly Histogram<double> _createTime;
     private readonly Counter<long> _timeouts;
 
-    internal PoolerTelemetry(Func<EngineSnapshot> snapshot, TimeProvider timeProvider)
+    internal PoolerTelemetry(Func<EngineSnapshot> snapshot, Func<IReadOnlyList<HostSnapshot>> hosts, TimeProvider timeProvider)
     {
         _snapshot = snapshot;
         _timeProvider = timeProvider;
@@ -59,6 +59,10 @@ public sealed class PoolerTelemetry : IDisposable
             "{connection}", "Client connections allowed (max_client_conn).");
         _meter.CreateObservableGauge("pooler.wait.oldest", () => PerPool<double>(static p => [(p.MaxWait / 1e6, null)]),
             "s", "How long the client that waits longest has waited.");
+        _meter.CreateObservableGauge("pooler.host.up", () => hosts().Select(h => new Measurement<int>(
+            h.State is "up" or "untried" ? 1 : 0, new("db.namespace", h.Database), new("server.address", h.Address ?? h.Host),
+            new("server.port", h.Port), new("pooler.host.state", h.State), new("pooler.host.role", h.Role ?? "unknown"))),
+            "{host}", "1 for each address of a database's hosts that can be used, 0 for those that are down or do not fit.");
         Count("pooler.transactions", "{transaction}", "Transactions ended.", static t => t.Transactions);
         Count("pooler.queries", "{query}", "Queries and extended batches ended.", static t => t.Queries);
         Count("pooler.client.received", "By", "Bytes from clients.", static t => t.BytesReceived);
