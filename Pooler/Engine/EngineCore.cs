@@ -157,9 +157,6 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>The HBA rules and name maps of the moment.</summary>
     public AccessRules Access { get; private set; } = AccessRules.None;
 
-    /// <summary>Asks a database's server about users that the configuration does not know; null when it has no auth_user.</summary>
-    public IUserQueries? UserQueriesFor(PoolDatabase database) => null;
-
     public bool IsTracked(string parameter) => _tracked.Contains(parameter);
 
     public bool IsIgnoredAtStartup(string parameter) => _ignored.Contains(parameter);
@@ -191,8 +188,8 @@ internal sealed class EngineCore : IPoolHost
     {
         var settings = pool.Database.Settings;
         return settings.Password is { } password && (settings.User is null || settings.User == pool.User.Name)
-            ? new ServerCredentials(pool.User.Name, Secret.FromPassword(password))
-            : pool.User.Credentials;
+            ? new ServerCredentials(pool.User.Name, Secret.Parse(password), pool.User.Credentials.ScramKeys)
+            : pool.Credentials;
     }
 
     public PooledServer CreateServer(Pool pool, EventLoop loop) =>

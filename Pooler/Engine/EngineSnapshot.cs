@@ -50,7 +50,7 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
     {
         var now = core.Now;
         var clients = core.Clients.GroupBy(c => c.Pool).ToDictionary(g => g.Key, g => g.ToArray());
-        var logins = core.Logins.Where(l => l.State == LoginState.WaitingForWelcome).ToLookup(l => l.Pool);
+        var logins = core.Logins.Where(l => l.WaitsIn is not null).ToLookup(l => l.WaitsIn);
         return new EngineSnapshot(
             [.. core.Directory.Pools.Select(p => TakePool(core, p, clients.GetValueOrDefault(p) ?? [], logins[p].Count(), now))],
             core.ClientCount, core.Settings.MaxClientConn, core.Statements.Count);

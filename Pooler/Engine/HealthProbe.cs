@@ -64,6 +64,9 @@ internal sealed class HealthProbe(EngineCore engine) : PoolWaiter
         {
             if (database.Settings.User is { } forced) return directory.GetPool(database, directory.AddUser(forced));
             if (user is not null) return directory.GetPool(database, user);
+            // Whoever may be asked about users can be logged in as.
+            if ((database.Settings.AuthUser ?? engine.Settings.AuthUser) is { } authUser)
+                return directory.GetOwnPool(database, directory.AddUser(authUser));
         }
         return user is not null && directory.FindDatabase("postgres") is { } fallback ? directory.GetPool(fallback, user) : null;
     }

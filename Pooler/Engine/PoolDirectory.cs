@@ -54,8 +54,12 @@ internal sealed class PoolDirectory(IPoolHost host)
     {
         var user = loginUser;
         if (database.Settings.User is { } forced && forced != loginUser.Name) user = AddUser(forced);
-        return _pools.GetOrAdd((database, user), static (key, h) => new Pool(h, key.Item1, key.Item2), host);
+        return GetOwnPool(database, user);
     }
+
+    /// <summary>The pool whose servers log in as the given user, whoever is forced upon the database's clients.</summary>
+    public Pool GetOwnPool(PoolDatabase database, PoolUser user) =>
+        _pools.GetOrAdd((database, user), static (key, h) => new Pool(h, key.Item1, key.Item2), host);
 
     /// <summary>
     /// Makes a new configuration the current one. Servers whose way to the database changed are closed as they come free.

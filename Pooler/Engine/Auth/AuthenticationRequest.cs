@@ -54,6 +54,12 @@ internal sealed record AuthenticationRequest
     /// <summary>The rules by address and the name maps of the moment.</summary>
     public AccessRules Access { get; init; } = AccessRules.None;
 
+    /// <summary>
+    /// The configuration gives no secret of the user (an empty one in auth_file is one), so auth_query is asked, where
+    /// there is one.
+    /// </summary>
+    public bool IsQueried { get; init; }
+
     /// <summary>Asks the database's server about users; null when it can't be asked (no auth_user).</summary>
     public IUserQueries? UserQueries { get; init; }
 

@@ -40,7 +40,9 @@ public abstract class ClientAuthentication : AuthExchange
 
     /// <summary>Chooses the exchange for a login.</summary>
     internal static ClientAuthentication Create(AuthenticationRequest request) =>
-        Create(request.Method, request.UserName, request.UserIsKnown, request.Secret, request.Settings.ScramIterations);
+        request is { IsQueried: true, UserQueries: not null } && request.Method is not (AuthType.Any or AuthType.Ldap or AuthType.Pam or AuthType.Reject)
+        ? new AuthQueryExchange(request)
+        : Create(request.Method, request.UserName, request.UserIsKnown, request.Secret, request.Settings.ScramIterations);
 
     /// <summary>
     /// Chooses an exchange that needs a secret at most. Unknown users and users without a usable secret get the same messages as known ones and

@@ -89,7 +89,7 @@ public static class ConfigurationLoader
         {
             var auth = AuthFile.Load(file);
             foreach (var error in auth.Errors) draft.Errors.Add(new ConfigurationIssue(null, $"auth_file {error}"));
-            foreach (var (name, secret) in auth.Users) users[name] = new UserSettings { Name = name, Secret = secret?.Text };
+            foreach (var (name, secret) in auth.Users) users[name] = new UserSettings { Name = name, Secret = secret?.Text ?? "" };
         }
 
         foreach (var (name, entry) in draft.Users)
@@ -190,12 +190,15 @@ public static class ConfigurationLoader
     {
         if (draft.Errors.Count > 0) return;
 
+        if (settings.AuthDbName == ConsoleDatabase)
+            draft.Errors.Add(new ConfigurationIssue(draft.Globals.TryGetValue("auth_dbname", out var named) ? named.Where : null, $"cannot use the reserved \"{ConsoleDatabase}\" database as an auth_dbname"));
+
         if (databases.Count == 0 && sources.File is null)
             draft.Errors.Add(new ConfigurationIssue(null, "no database to pool: name a configuration file, or set DATABASES_HOST, DATABASE_URL or Pooler:Databases"));
         else if (databases.Count == 0)
             draft.Warn(sources.File, "section [databases] is empty: only the admin console can be reached");
 
-        if (settings.AuthType != AuthType.Any && users.Values.All(u => u.Secret is null) && settings.AuthFile is null)
+        if (settings.AuthType != AuthType.Any && users.Values.All(u => string.IsNullOrEmpty(u.Secret)) && settings.AuthFile is null)
             draft.Warn(null, "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD");
 
         if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !IsLocal(settings.HttpAddr))

@@ -18,7 +18,6 @@ internal static class GlobalSettings
         ("primary", TargetSessionAttrs.Primary), ("standby", TargetSessionAttrs.Standby), ("prefer-standby", TargetSessionAttrs.PreferStandby),
     ];
 
-    private const string AuthQueryNote = "no effect yet: users must be in auth_file or [users]";
     private const string TlsNote = "no effect yet: this build speaks no TLS";
     private const string SyslogNote = "no effect yet: log to the console or logfile";
 
@@ -36,14 +35,14 @@ internal static class GlobalSettings
         Text("admin_users", s => s.AdminUsers, (s, v) => s with { AdminUsers = v }, "users allowed every console command, comma separated",
             note: "without it, the user named by DATABASES_USER or the database URL is admin"),
         Switch("application_name_add_host", s => s.ApplicationNameAddHost, (s, v) => s with { ApplicationNameAddHost = v }, "append the client's address to application_name at login"),
-        Optional("auth_dbname", s => s.AuthDbName, (s, v) => s with { AuthDbName = v }, "database in which auth_query runs", note: AuthQueryNote, inert: true, scopes: "database"),
+        Optional("auth_dbname", s => s.AuthDbName, (s, v) => s with { AuthDbName = v }, "database in which auth_query runs; the client's own when unset", scopes: "database"),
         Optional("auth_file", s => s.AuthFile, (s, v) => s with { AuthFile = v }, "file of names and secrets"),
         NotYet("auth_hba_file", "", "rules by database, user and address, used with auth_type hba", v => v.Length > 0 ? "rules by address (HBA)" : null),
         Named("auth_ident_file", new TextKind(emptyIsUnset: true), null, "name maps for cert and peer", "no effect yet: this build has neither cert nor peer"),
         Named("auth_ldap_options", new TextKind(emptyIsUnset: true), null, "LDAP options, used with auth_type ldap", "no effect yet: this build has no LDAP", secret: true),
-        Text("auth_query", s => s.AuthQuery, (s, v) => s with { AuthQuery = v }, "query that returns name and secret for the name $1", note: AuthQueryNote, inert: true, scopes: "database"),
+        Text("auth_query", s => s.AuthQuery, (s, v) => s with { AuthQuery = v }, "query that returns name and secret for the name $1, run at each login of a user whom auth_file does not list", scopes: "database"),
         Setting<S>.Of("auth_type", AuthTypes, s => s.AuthType, (s, v) => s with { AuthType = v }, "how clients prove who they are"),
-        Optional("auth_user", s => s.AuthUser, (s, v) => s with { AuthUser = v }, "who runs auth_query", note: AuthQueryNote, inert: true, scopes: "database"),
+        Optional("auth_user", s => s.AuthUser, (s, v) => s with { AuthUser = v }, "who runs auth_query, with a password from auth_file; without it there are no such queries", scopes: "database"),
         Time("autodb_idle_timeout", s => s.AutodbIdleTimeout, (s, v) => s with { AutodbIdleTimeout = v }, "forget an unused database made from * after this"),
         Time("cancel_wait_timeout", s => s.CancelWaitTimeout, (s, v) => s with { CancelWaitTimeout = v }, "limit of a cancel request's wait"),
         Time("client_idle_timeout", s => s.ClientIdleTimeout, (s, v) => s with { ClientIdleTimeout = v }, "close a client idle this long; 0 is never", scopes: "user"),

@@ -17,9 +17,9 @@ internal static class DatabaseKeys
         Setting<DatabaseSettings>.Of("port", new PortListKind(), d => d.PortList ?? PortListKind.Text(d.Port), PortListKind.Set, "port on the server; a comma list has one per host"),
         Text("user", d => d.User, (d, v) => d with { User = v }, "forced user: every client shares this user's pool and rights"),
         Setting<DatabaseSettings>.Of("password", new TextKind(emptyIsUnset: true), d => d.Password, (d, v) => d with { Password = v }, "password of the forced user", secret: true),
-        Text("auth_user", d => d.AuthUser, (d, v) => d with { AuthUser = v }, "who runs auth_query for this database", inert: true),
-        Text("auth_query", d => d.AuthQuery, (d, v) => d with { AuthQuery = v }, "auth_query of this database", inert: true),
-        Text("auth_dbname", d => d.AuthDbName, (d, v) => d with { AuthDbName = v }, "database in which auth_query runs", inert: true),
+        Text("auth_user", d => d.AuthUser, (d, v) => d with { AuthUser = v }, "see the global setting"),
+        Text("auth_query", d => d.AuthQuery, (d, v) => d with { AuthQuery = v }, "see the global setting"),
+        Text("auth_dbname", d => d.AuthDbName, (d, v) => d with { AuthDbName = v }, "see the global setting"),
         Override("pool_size", d => d.PoolSize, (d, v) => d with { PoolSize = v }, "see default_pool_size"),
         Override("min_pool_size", d => d.MinPoolSize, (d, v) => d with { MinPoolSize = v }, "see the global setting"),
         Override("reserve_pool_size", d => d.ReservePoolSize, (d, v) => d with { ReservePoolSize = v }, "see the global setting", aliases: ["reserve_pool"]),
@@ -37,8 +37,8 @@ internal static class DatabaseKeys
         Parameter("application_name"),
     ];
 
-    private static Setting<DatabaseSettings> Text(string name, Func<DatabaseSettings, string?> get, Func<DatabaseSettings, string?, DatabaseSettings> set, string meaning, bool inert = false) =>
-        Setting<DatabaseSettings>.Of(name, new TextKind(emptyIsUnset: true), get, set, meaning, inert: inert);
+    private static Setting<DatabaseSettings> Text(string name, Func<DatabaseSettings, string?> get, Func<DatabaseSettings, string?, DatabaseSettings> set, string meaning) =>
+        Setting<DatabaseSettings>.Of(name, new TextKind(emptyIsUnset: true), get, set, meaning);
 
     private static Setting<DatabaseSettings> Override(string name, Func<DatabaseSettings, int?> get, Func<DatabaseSettings, int?, DatabaseSettings> set, string meaning, string[]? aliases = null) =>
         Setting<DatabaseSettings>.Of(name, new OverrideKind(), get, set, meaning, aliases: aliases);

@@ -1,3 +1,4 @@
+using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
@@ -97,6 +98,33 @@ public sealed partial class Pool
             lock (_lock) return [.. _servers];
         }
     }
+
+    /// <summary>What to log in to servers with, unless the database's entry has a password of its own.</summary>
+    internal ServerCredentials Credentials =>
+        _learned is { } learned && ReferenceEquals(learned.ListedSecret, User.Secret) ? learned.Credentials : User.Credentials;
+
+    /// <summary>
+    /// Keeps what a client's login revealed. A secret that was found out for it (auth_query, LDAP, PAM) serves this pool
+    /// only: other databases may be on other servers. It counts until the configuration has another secret for the user.
+    /// </summary>
+    internal void Learn(ClientAuthentication login, PoolUser loginUser)
+    {
+        if (login.FoundSecret is not { } secret)
+        {
+            loginUser.Learn(login);
+        }
+        else if (loginUser == User)
+        {
+            // The password itself, where the client has shown it, opens servers of every method.
+            secret = Secret.FromPassword(login.PlainPassword) ?? secret;
+            var keys = login.ScramKeys ?? (_learned?.Credentials is { } known && known.Secret?.Text == secret.Text ? known.ScramKeys : null);
+            _learned = new Learned(new ServerCredentials(User.Name, secret, keys), User.Secret);
+        }
+    }
+
+    private volatile Learned? _learned;
+
+    private sealed record Learned(ServerCredentials Credentials, Secret? ListedSecret);
 
     internal PoolStatistics StatisticsOf(EventLoop loop) => _statistics[loop.Index];
 
@@ -267,7 +295,7 @@ public sealed partial class Pool
             _opening--;
             _lastFailure = null;
             _welcome = welcome;
-            if (_waiters.WelcomeCount > 0) welcomed = _waiters.Drain(welcomeOnly: true);
+            if (_waiters.WelcomeCount > 0) welcomed = _waiters.Drain(static w => w.WaitsForWelcome);
         }
         if (welcomed is not null)
             foreach (var waiter in welcomed) waiter.OnWelcome();
@@ -302,7 +330,7 @@ public sealed partial class Pool
                     _lastFailure = new LoginFailure(failure, loop.Now);
                     // Nobody can be let in without a server to learn from. Clients that are in already keep waiting:
                     // a server that restarts is back before their query_wait_timeout.
-                    if (SharedCount == _opening) refused = _waiters.Drain(welcomeOnly: true);
+                    if (SharedCount == _opening) refused = _waiters.Drain(static w => w.IsLogin);
                 }
             }
         }
@@ -425,7 +453,7 @@ public sealed partial class Pool
         List<PoolWaiter> refused;
         lock (_lock)
         {
-            refused = [.. _waiters.Drain(welcomeOnly: false), .. _ownServerWaiters];
+            refused = [.. _waiters.Drain(static _ => true), .. _ownServerWaiters];
             _ownServerWaiters.Clear();
         }
         foreach (var waiter in refused) waiter.OnRefused(error);

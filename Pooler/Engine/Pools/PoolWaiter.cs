@@ -23,6 +23,11 @@ public abstract class PoolWaiter
     /// </summary>
     public virtual OwnServerStartup? OwnServer => null;
 
+    /// <summary>
+    /// Part of a client's login: is refused when no server can be logged in to. Clients that are in already keep waiting.
+    /// </summary>
+    public virtual bool IsLogin => WaitsForWelcome;
+
     internal PoolWaiter? Next { get; set; }
 
     internal PoolWaiter? Previous { get; set; }

@@ -82,8 +82,8 @@ internal sealed class WaitQueue(int loops)
         return true;
     }
 
-    /// <summary>Takes out all, or all that wait for the welcome, oldest first within each loop.</summary>
-    public List<PoolWaiter> Drain(bool welcomeOnly)
+    /// <summary>Takes out all of a kind, oldest first within each loop.</summary>
+    public List<PoolWaiter> Drain(Func<PoolWaiter, bool> which)
     {
         var drained = new List<PoolWaiter>();
         foreach (var head in _first.ToArray())
@@ -91,7 +91,7 @@ internal sealed class WaitQueue(int loops)
             for (var waiter = head; waiter is not null;)
             {
                 var next = waiter.Next;
-                if (!welcomeOnly || waiter.WaitsForWelcome)
+                if (which(waiter))
                 {
                     Remove(waiter);
                     drained.Add(waiter);

@@ -43,6 +43,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     private bool _gssAsked;
     private StartupPacket? _startup;
     private ClientAuthentication? _authentication;
+    private UserQueries? _userQueries;
     private PoolUser? _user;
     private Pool? _pool;
 
@@ -68,6 +69,14 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
 
     /// <summary>The pool whose first server it waits for; null earlier than that.</summary>
     public Pool? Pool => _pool;
+
+    /// <summary>The pool in whose queue it stands: for a first server to learn from, or for one to run auth_query on.</summary>
+    public Pool? WaitsIn => _state switch
+    {
+        LoginState.WaitingForWelcome => _pool,
+        LoginState.Computing => _userQueries?.WaitsIn,
+        _ => null,
+    };
 
     public string Address { get; }
 
@@ -225,6 +234,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
         _user = Engine.Directory.FindUser(startup.User);
         var database = isConsole ? null : Engine.Directory.FindDatabase(startup.Database);
+        _userQueries = isConsole || database is { Removed: false } ? UserQueries.For(Engine, _context.Loop, database, LogName) : null;
         _authentication = ClientAuthentication.Create(new AuthenticationRequest
         {
             UserName = startup.User,
@@ -240,7 +250,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             Settings = settings,
             DatabaseSettings = database?.Settings,
             Access = Engine.Access,
-            UserQueries = database is null ? null : Engine.UserQueriesFor(database),
+            IsQueried = _user?.Settings.Secret is null,
+            UserQueries = _userQueries,
         });
         _state = LoginState.Authenticating;
         Step(_authentication.Start);
@@ -335,8 +346,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         }
         var name = _authentication!.LoginName;
         if (_user is null || _user.Name != name) _user = Engine.Directory.FindUser(name) ?? Engine.Directory.AddUser(name);
-        _user.Learn(_authentication);
         _pool = Engine.Directory.GetPool(database, _user);
+        _pool.Learn(_authentication, _user);
         if (startup.Replication != ReplicationMode.None)
         {
             BeginReplication(_pool);
@@ -445,6 +456,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         if (_state == LoginState.Ended) return;
         if (_state == LoginState.WaitingForWelcome) _pool!.Abandon(this);
+        if (_state == LoginState.Computing) _userQueries?.Abandon();
         HandOver();
         if (Engine.Settings.LogDisconnections && _startup is not null)
             Engine.Log.ClientClosing(LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);

@@ -12,8 +12,9 @@ namespace Pooler.Engine.Sessions;
 /// </summary>
 /// <remarks>
 /// The file's parts: this one holds the life cycle, ServerSession.Hosts.cs where it connects to, ServerSession.Login.cs how
-/// it gets ready, ServerSession.Responses.cs what it answers to clients, ServerSession.Housekeeping.cs the queries the pool
-/// runs on it by itself, ServerSession.Replication.cs what differs when it was opened for one client alone.
+/// it gets ready, ServerSession.Responses.cs what it answers to clients, ServerSession.Query.cs queries whose answer the
+/// pooler itself wants, ServerSession.Housekeeping.cs the queries the pool runs on it by itself,
+/// ServerSession.Replication.cs what differs when it was opened for one client alone.
 /// </remarks>
 internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 {
@@ -108,7 +109,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         switch (State)
         {
             case ServerState.Active:
-                return ForwardResponses(data);
+                return _query is null ? ForwardResponses(data) : ReceiveQuery(data);
             case ServerState.Login:
                 return ReceiveLogin(connection, data);
             case ServerState.Testing or ServerState.BeingCanceled or ServerState.Claimed:
@@ -261,6 +262,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         WithdrawCancels();
         _engine.OnServerEnded(this, reason);
         Pool.OnClosed(this, wasOpening: !_openingDone, failure);
+        EndQuery(reason);
     }
 
     private bool _finished;
