@@ -60,10 +60,10 @@ public sealed class WaitQueueTests
         var other = Enqueue(2, welcome: true);
         Assert.Equal(2, _queue.WelcomeCount);
 
-        Assert.Equal([login, other], _queue.Drain(welcomeOnly: true));
+        Assert.Equal([login, other], _queue.Drain(w => w.WaitsForWelcome));
 
         Assert.Equal(0, _queue.WelcomeCount);
-        Assert.Equal([client], _queue.Drain(welcomeOnly: false));
+        Assert.Equal([client], _queue.Drain(_ => true));
     }
 
     private Waiter Enqueue(int loop, bool welcome = false)
