@@ -23,6 +23,12 @@ public sealed record EngineOptions
     /// <summary>Told the settings after a reload or SET; must not throw.</summary>
     public Action<PoolerSettings>? SettingsChanged { get; init; }
 
+    /// <summary>
+    /// Sockets that listen already, passed by a service manager: they take the place of listen_addr and unix_socket_dir.
+    /// The engine owns them from its start on.
+    /// </summary>
+    public IReadOnlyList<Socket> PassedSockets { get; init; } = [];
+
     /// <summary>Told the figures of each stats_period as a line of text; must not throw nor wait.</summary>
     public Action<string>? PeriodEnded { get; init; }
 }
@@ -45,7 +51,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private readonly LoopGroup _loops;
     private readonly Listener _listener;
     private readonly EngineCore _core;
-    private readonly List<EndPoint> _endPoints = [];
+    private readonly ListeningSockets _sockets;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _lock = new();
     private PoolerConfiguration _configuration;
@@ -76,6 +82,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider) { PeriodEnded = options.PeriodEnded };
         _core.ConsoleFactory = new AdminConsole(this, _core).Open;
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
+        _sockets = new ListeningSockets(_listener, _core.Log);
     }
 
     /// <summary>The configuration of the moment, with what SET has changed.</summary>
@@ -88,7 +95,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     }
 
     /// <summary>Where it listens, with the ports in use.</summary>
-    public IReadOnlyList<EndPoint> ListenEndPoints => _endPoints;
+    public IReadOnlyList<EndPoint> ListenEndPoints => _sockets.EndPoints;
 
     /// <summary>Ends when the engine has shut down.</summary>
     public Task Completion => _completion.Task;
@@ -101,23 +108,16 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         try
         {
-            foreach (var endPoint in Addresses()) Listen(endPoint);
-            ListenOnUnixSocket();
+            _sockets.Open(_configuration.Settings, _options.PassedSockets);
         }
         catch (Exception)
         {
             _listener.Dispose();
             throw;
         }
-        if (_endPoints.Count == 0)
-        {
-            throw new PoolerStartException(
-                "nowhere to listen: listen_addr and unix_socket_dir are both empty. Set listen_addr, for example to 127.0.0.1 or *.");
-        }
         _loops.Start();
         _core.Start();
         _listener.Start();
-        foreach (var endPoint in _endPoints) _core.Log.Listening(UnixAddress.Text(endPoint));
     }
 
     /// <summary>Reads the configuration again. When it has errors, the old one stays.</summary>
@@ -140,6 +140,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         {
             _configuration = _configuration with { Settings = change(_configuration.Settings) };
             _core.UseSettings(_configuration.Settings);
+            _sockets.Use(_configuration.Settings);
             _options.SettingsChanged?.Invoke(_configuration.Settings);
         }
     }
@@ -148,7 +149,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <exception cref="AdministrationException">Unknown database, or paused already.</exception>
     public Task PauseAsync(string? database, CancellationToken cancellationToken)
     {
-        _core.Log.Command("PAUSE");
+        _core.Log.Command(OnDatabase("PAUSE", database));
         return _core.Administration.PauseAsync(database).WaitAsync(cancellationToken);
     }
 
@@ -156,7 +157,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <exception cref="AdministrationException">Unknown database, or not paused.</exception>
     public void Resume(string? database)
     {
-        _core.Log.Command("RESUME");
+        _core.Log.Command(OnDatabase("RESUME", database));
         _core.Administration.Resume(database);
     }
 
@@ -164,7 +165,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <exception cref="AdministrationException">Unknown database.</exception>
     public void Reconnect(string? database)
     {
-        _core.Log.Command("RECONNECT");
+        _core.Log.Command(OnDatabase("RECONNECT", database));
         _core.Administration.Reconnect(database);
     }
 
@@ -175,7 +176,12 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <summary>Ends the engine. A second call with <see cref="ShutdownMode.Immediate"/> overtakes a waiting one.</summary>
     public async Task ShutdownAsync(ShutdownMode mode)
     {
-        _core.Log.Command($"SHUTDOWN ({mode})");
+        _core.Log.Command(mode switch
+        {
+            ShutdownMode.WaitForServers => "SHUTDOWN WAIT_FOR_SERVERS",
+            ShutdownMode.WaitForClients => "SHUTDOWN WAIT_FOR_CLIENTS",
+            _ => "SHUTDOWN",
+        });
         RefuseLogins();
         _listener.Close();
         if (mode != ShutdownMode.Immediate)
@@ -195,6 +201,14 @@ public sealed class PoolerEngine : IAsyncDisposable
     public Task<HealthReport> CheckHealthAsync(CancellationToken cancellationToken) =>
         new HealthProbe(_core).RunAsync(cancellationToken);
 
+    /// <summary>Ends when every event loop has taken a turn: none of them hangs.</summary>
+    public Task PulseAsync() => Task.WhenAll(_core.Loops.Select(loop =>
+    {
+        var turned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(static state => ((TaskCompletionSource)state!).SetResult(), turned);
+        return turned.Task;
+    }));
+
     /// <summary>The figures of the moment, for metrics.</summary>
     public EngineSnapshot Snapshot() => EngineSnapshot.Take(_core);
 
@@ -209,10 +223,13 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         _configuration = configuration;
         _core.UseSettings(configuration.Settings);
+        _sockets.Use(configuration.Settings);
         _core.Directory.Apply(configuration);
         _core.Cancels.Peers.Apply(configuration.Peers);
         _options.SettingsChanged?.Invoke(configuration.Settings);
     }
+
+    private static string OnDatabase(string command, string? database) => database is null ? command : $"{command} '{database}'";
 
     private async Task SayGoodbyeAsync()
     {
@@ -233,72 +250,5 @@ public sealed class PoolerEngine : IAsyncDisposable
         // A loop that never started has nobody to say goodbye to.
         await Task.WhenAny(Task.WhenAll(goodbyes), Task.Delay(TimeSpan.FromSeconds(1), _options.TimeProvider)).ConfigureAwait(false);
         foreach (var pool in _core.Directory.Pools) pool.CloseServers("shutting down", markOthers: true);
-    }
-
-    private IEnumerable<EndPoint> Addresses()
-    {
-        var settings = _configuration.Settings;
-        foreach (var name in settings.ListenAddr.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
-        {
-            if (name == "*")
-            {
-                yield return new IPEndPoint(IPAddress.Any, settings.ListenPort);
-                if (Socket.OSSupportsIPv6) yield return new IPEndPoint(IPAddress.IPv6Any, settings.ListenPort);
-                continue;
-            }
-            foreach (var address in Resolve(name)) yield return new IPEndPoint(address, settings.ListenPort);
-        }
-    }
-
-    private static IPAddress[] Resolve(string name)
-    {
-        if (IPAddress.TryParse(name, out var address)) return [address];
-        try
-        {
-            return Dns.GetHostAddresses(name);
-        }
-        catch (SocketException e)
-        {
-            throw new PoolerStartException($"listen_addr: could not translate host name \"{name}\" to address: {e.Message}", e);
-        }
-    }
-
-    private void Listen(EndPoint endPoint)
-    {
-        var settings = _configuration.Settings;
-        var port = ((IPEndPoint)endPoint).Port;
-        // With a free port of the system's choice all addresses share the first one's.
-        if (port == 0 && _endPoints.Count > 0) endPoint = new IPEndPoint(((IPEndPoint)endPoint).Address, ((IPEndPoint)_endPoints[0]).Port);
-        Bind(endPoint, settings);
-    }
-
-    private void ListenOnUnixSocket()
-    {
-        var settings = _configuration.Settings;
-        if (settings.UnixSocketDir.Length == 0 || OperatingSystem.IsWindows()) return;
-        var port = settings.ListenPort > 0 ? settings.ListenPort
-            : _endPoints.OfType<IPEndPoint>().FirstOrDefault()?.Port
-            ?? throw new PoolerStartException("listen_port = 0 needs a TCP address to take the number from");
-        Bind(new UnixDomainSocketEndPoint(Path.Combine(settings.UnixSocketDir, $".s.PGSQL.{port}")), settings);
-    }
-
-    private void Bind(EndPoint endPoint, PoolerSettings settings)
-    {
-        try
-        {
-            _endPoints.Add(_listener.Listen(endPoint, new ListenOptions
-            {
-                Backlog = settings.ListenBacklog,
-                // PgBouncer's figure: long enough for a slow handshake, short enough for a port scan.
-                DeferAccept = settings.TcpDeferAccept ? 45 : 0,
-                UnixMode = (UnixFileMode)settings.UnixSocketMode,
-                Accepted = EngineCore.SocketOptionsOf(settings),
-            }));
-        }
-        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
-        {
-            var setting = endPoint is IPEndPoint ? "listen_addr, listen_port" : "unix_socket_dir";
-            throw new PoolerStartException($"could not listen on {endPoint}: {e.Message} ({setting})", e);
-        }
     }
 }

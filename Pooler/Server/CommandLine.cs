@@ -29,7 +29,7 @@ internal sealed record CommandLine
         A PostgreSQL transaction pooler. Without a configuration file it is configured by
         environment variables and appsettings.json.
 
-          -d, --daemon         run in the background (needs pidfile and logfile)
+          -d, --daemon         run in the background (needs pidfile)
           -q, --quiet          log nothing to the console
           -R, --reboot         take over from a running process (not supported yet)
           -u, --user=USERNAME  change to this Unix user after start

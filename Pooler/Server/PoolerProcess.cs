@@ -18,6 +18,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     private LogWriter? _log;
     private PoolerEngine? _engine;
     private ILogger? _logger;
+    private IReadOnlyList<Socket> _passedSockets = [];
     private string _status = "";
 
     /// <summary>Runs until the engine has shut down. Returns the exit code: 1 when it could not start.</summary>
@@ -31,20 +32,20 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
 
         var settings = configuration.Settings;
-        if (commandLine.DaemonChild && (settings.PidFile.Length == 0 || settings.LogFile.Length == 0))
-            return Fail("-d needs the settings pidfile and logfile");
+        if (commandLine.DaemonChild && settings.PidFile.Length == 0) return Fail("daemon needs pidfile configured (-d)");
 
         UnixUser? user = null;
         if (settings.User is { } name && UnixUser.IsRoot && (user = UnixUser.Find(name)) is null)
-            return Fail($"there is no Unix user {name}");
+            return Fail($"could not find user '{name}' to switch to (user, -u)");
 
         PidFile? pidFile = null;
         try
         {
+            _passedSockets = PassedSockets.Take();
             if (settings.PidFile.Length > 0) pidFile = PidFile.Create(settings.PidFile);
             _log = new LogWriter(settings, Console(), TimeProvider.System);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or PoolerStartException)
         {
             pidFile?.Dispose();
             return Fail(e.Message);
@@ -72,11 +73,22 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         using var host = PoolerHost.Build(
             HttpUrls.Find(configuration.Settings, Environment.GetEnvironmentVariable),
             _log!,
-            services => new PoolerEngine(
-                configuration,
-                new EngineOptions { LoggerFactory = services.GetRequiredService<ILoggerFactory>(), TimeProvider = TimeProvider.System, Reload = Reload, SettingsChanged = UseSettings }));
+            services => new PoolerEngine(configuration, new EngineOptions
+            {
+                LoggerFactory = services.GetRequiredService<ILoggerFactory>(),
+                TimeProvider = TimeProvider.System,
+                Reload = Reload,
+                SettingsChanged = UseSettings,
+                PassedSockets = _passedSockets,
+                // Not on the loop's thread: a service manager that is busy must not stop it.
+                PeriodEnded = figures => ThreadPool.QueueUserWorkItem(_ => _systemd.Status(figures)),
+            }));
         _logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process");
         foreach (var warning in warnings) _logger.LogWarning("{Warning}", warning.ToString());
+        if (pidFile is { ReplacedStale: true }) _logger.LogInformation("stale pidfile, removing");
+        if (DescriptorLimit.Describe(configuration) is { } limit) _logger.LogInformation("{Limit}", limit);
+        if (commandLine.DaemonChild && configuration.Settings is { LogFile: "", Syslog: false })
+            _logger.LogWarning("running in the background with neither logfile nor syslog: nothing is logged from here on");
 
         try
         {
@@ -91,8 +103,9 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             }
 
             _status = $"Listening on {string.Join(", ", _engine.ListenEndPoints.Select(Text).Concat(PoolerHost.Addresses(host)))}";
-            _logger.LogInformation("process up: {Version}, {Status}", ProgramVersion.Text, _status);
+            _logger.LogInformation("process up: {Version}, {Runtime}, {Status}", ProgramVersion.Text, RuntimeInformation.FrameworkDescription, _status);
             _systemd.Ready(_status);
+            using var watchdog = _systemd.StartWatchdog(_engine.PulseAsync);
             if (commandLine.DaemonChild) Daemon.Release();
 
             await _engine.Completion;
@@ -115,10 +128,10 @@ internal sealed class PoolerProcess(CommandLine commandLine)
 
     private void GiveSocketsToGroup(string name)
     {
-        if (name.Length == 0) return;
-        var group = UnixGroup.Find(name) ?? throw new PoolerStartException($"there is no group {name} (unix_socket_group)");
-        foreach (var socket in _engine!.ListenEndPoints.OfType<UnixDomainSocketEndPoint>())
-            if (!group.Own(socket.ToString())) throw new PoolerStartException($"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)");
+        if (name.Length == 0 || _passedSockets.Count > 0) return;
+        var group = UnixGroup.Find(name) ?? throw new PoolerStartException($"could not find group '{name}' (unix_socket_group)");
+        foreach (var socket in SocketFiles())
+            if (!group.Own(socket)) throw new PoolerStartException($"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)");
     }
 
     private async Task<bool> TryStartAsync(IHost host)
@@ -140,7 +153,8 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     {
         if (user is null)
         {
-            if (UnixUser.IsRoot) _logger!.LogDebug("running as root; the setting user or the option -u changes that");
+            // PgBouncer refuses; containers and their one-user images are why this does not.
+            if (UnixUser.IsRoot) _logger!.LogWarning("running as root: name another user with the setting user or the option -u");
             return true;
         }
 
@@ -148,7 +162,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         {
             if (pidFile is not null) user.Own(pidFile.Path);
             if (_engine!.Configuration.Settings.LogFile is { Length: > 0 } logFile) user.Own(logFile);
-            foreach (var socket in _engine.ListenEndPoints.OfType<UnixDomainSocketEndPoint>()) user.Own(socket.ToString());
+            foreach (var socket in SocketFiles()) user.Own(socket);
             user.Become();
             _logger!.LogInformation("running as user {User}", user.Name);
             return true;
@@ -159,6 +173,10 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             return false;
         }
     }
+
+    /// <summary>The files of our Unix sockets: neither abstract ones, which are no files, nor those of the service manager.</summary>
+    private IEnumerable<string> SocketFiles() =>
+        _passedSockets.Count > 0 ? [] : _engine!.ListenEndPoints.OfType<UnixDomainSocketEndPoint>().Select(e => e.ToString()).Where(name => name[0] != '@');
 
     /// <summary>Reads the configuration anew, whoever asked for it: a signal, the console or HTTP.</summary>
     private ConfigurationResult Reload(PoolerConfiguration running)
@@ -196,10 +214,10 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     /// With a file we stand in for PgBouncer, which logs to standard error. Without one we are a service among .NET
     /// services, whose hosts show standard output as the log and standard error as trouble.
     /// </summary>
-    private TextWriter? Console() =>
+    private LogConsole? Console() =>
         commandLine.Quiet || commandLine.DaemonChild ? null
-        : _sources.ConfigurationFile is null ? System.Console.Out
-        : System.Console.Error;
+        : _sources.ConfigurationFile is null ? LogConsole.Output
+        : LogConsole.Error;
 
     private static string Text(System.Net.EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint ? $"unix:{endPoint}" : endPoint.ToString()!;
 
@@ -210,5 +228,5 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     }
 
     private static void Complain(LogLevel level, string message) =>
-        System.Console.Error.Write(LogLine.Format(TimeProvider.System.GetUtcNow(), level, message, null, withTrace: false));
+        System.Console.Error.Write(LogLine.Format(new LogEntry(TimeProvider.System.GetUtcNow(), level, message, null, null, []), withTrace: false));
 }

@@ -24,16 +24,16 @@ internal sealed class Signals : IDisposable
         _engine = engine;
         _logger = logger;
         _onShutdown = onShutdown;
-        Register(PosixSignal.SIGTERM, "SIGTERM", () => Shutdown(ShutdownMode.WaitForClients, "waiting for clients"));
-        Register(PosixSignal.SIGINT, "SIGINT", () => Shutdown(ShutdownMode.WaitForServers, "waiting for servers"));
-        Register(PosixSignal.SIGQUIT, "SIGQUIT", () => Shutdown(ShutdownMode.Immediate, "at once"));
+        Register(PosixSignal.SIGTERM, "SIGTERM", () => Shutdown("SIGTERM", ShutdownMode.WaitForClients, "shutting down, waiting for all clients disconnect"));
+        Register(PosixSignal.SIGINT, "SIGINT", () => Shutdown("SIGINT", ShutdownMode.WaitForServers, "shutting down, waiting for all servers connections to be released"));
+        Register(PosixSignal.SIGQUIT, "SIGQUIT", () => Shutdown("SIGQUIT", ShutdownMode.Immediate, "fast exit"));
         if (OperatingSystem.IsWindows()) return;
 
-        Register(PosixSignal.SIGHUP, "SIGHUP", () => Task.Run(() => engine.Reload()));
+        Register(PosixSignal.SIGHUP, "SIGHUP", Reload);
         // .NET has no names for these two; other values are the platform's own numbers (signal(7)).
         var apple = OperatingSystem.IsMacOS();
-        Register((PosixSignal)(apple ? 30 : 10), "SIGUSR1", () => engine.PauseAsync(null, CancellationToken.None));
-        Register((PosixSignal)(apple ? 31 : 12), "SIGUSR2", () => Task.Run(() => engine.Resume(null)));
+        Register((PosixSignal)(apple ? 30 : 10), "SIGUSR1", Pause);
+        Register((PosixSignal)(apple ? 31 : 12), "SIGUSR2", Resume);
     }
 
     public void Dispose()
@@ -45,7 +45,6 @@ internal sealed class Signals : IDisposable
         _registrations.Add(PosixSignalRegistration.Create(signal, context =>
         {
             context.Cancel = true;
-            _logger.LogInformation("got {Signal}", name);
             _ = ObserveAsync(name, handler);
         }));
 
@@ -55,21 +54,74 @@ internal sealed class Signals : IDisposable
         {
             await handler();
         }
-        catch (AdministrationException e)
-        {
-            _logger.LogWarning("{Signal}: {Message}", name, e.Message);
-        }
         catch (Exception e)
         {
             _logger.LogError(e, "{Signal} failed", name);
         }
     }
 
-    private Task Shutdown(ShutdownMode mode, string how)
+    private Task Reload()
     {
-        if (Interlocked.Increment(ref _shutdowns) > 1) (mode, how) = (ShutdownMode.Immediate, "at once");
-        _logger.LogInformation("shutting down, {How}", how);
-        _onShutdown($"Shutting down, {how}");
+        Got("SIGHUP", "re-reading config");
+        return Task.Run(() =>
+        {
+            try
+            {
+                _engine.Reload();
+            }
+            catch (AdministrationException e)
+            {
+                _logger.LogWarning("SIGHUP: {Reason}", e.Message);
+            }
+        });
+    }
+
+    private Task Pause()
+    {
+        try
+        {
+            var paused = _engine.PauseAsync(null, CancellationToken.None);
+            Got("SIGUSR1", "pausing all activity");
+            return paused;
+        }
+        catch (AdministrationException)
+        {
+            Got("SIGUSR1", "but already paused/suspended");
+            return Task.CompletedTask;
+        }
+    }
+
+    private Task Resume() => Task.Run(() =>
+    {
+        if (Volatile.Read(ref _shutdowns) > 0)
+        {
+            _logger.LogInformation("got SIGUSR2 while shutting down, ignoring");
+            return;
+        }
+
+        try
+        {
+            _engine.Resume(null);
+            Got("SIGUSR2", "continuing from PAUSE");
+        }
+        catch (AdministrationException)
+        {
+            Got("SIGUSR2", "but not paused/suspended");
+        }
+    });
+
+    private Task Shutdown(string signal, ShutdownMode mode, string how)
+    {
+        if (Interlocked.Increment(ref _shutdowns) > 1)
+        {
+            _logger.LogInformation("got {Signal} while shutting down, fast exit", signal);
+            return _engine.ShutdownAsync(ShutdownMode.Immediate);
+        }
+
+        Got(signal, how);
+        _onShutdown(how);
         return _engine.ShutdownAsync(mode);
     }
+
+    private void Got(string signal, string consequence) => _logger.LogInformation("got {Signal}, {Consequence}", signal, consequence);
 }

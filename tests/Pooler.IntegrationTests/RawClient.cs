@@ -32,7 +32,9 @@ internal sealed class RawClient : IDisposable
     /// <summary>Connects, and says nothing yet.</summary>
     public static async Task<RawClient> ConnectAsync(EndPoint endPoint)
     {
-        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var isUnix = endPoint.AddressFamily == AddressFamily.Unix;
+        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        if (!isUnix) socket.NoDelay = true;
         using var limit = new CancellationTokenSource(Deadline);
         await socket.ConnectAsync(endPoint, limit.Token);
         return new RawClient(socket);
@@ -277,6 +279,9 @@ internal sealed class RawClient : IDisposable
 
     /// <summary>Ends the sending half only.</summary>
     public void HalfClose() => _socket.Shutdown(SocketShutdown.Send);
+
+    /// <summary>The port it connects from.</summary>
+    public int LocalPort => ((IPEndPoint)_socket.LocalEndPoint!).Port;
 
     public void Dispose() => _socket.Dispose();
 

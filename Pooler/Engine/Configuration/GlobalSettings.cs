@@ -19,7 +19,6 @@ internal static class GlobalSettings
     ];
 
     private const string TlsNote = "no effect yet: this build speaks no TLS";
-    private const string SyslogNote = "no effect yet: log to the console or logfile";
 
     private static readonly EnumKind<AuthType> AuthTypes = new(
         [("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5), ("scram-sha-256", AuthType.ScramSha256)],
@@ -66,7 +65,7 @@ internal static class GlobalSettings
         Time("idle_transaction_timeout", s => s.IdleTransactionTimeout, (s, v) => s with { IdleTransactionTimeout = v }, "close a client idle in a transaction this long; 0 is never", scopes: "user"),
         Text("ignore_startup_parameters", s => s.IgnoreStartupParameters, (s, v) => s with { IgnoreStartupParameters = v }, "startup parameters accepted and thrown away, comma separated"),
         Text("job_name", s => s.JobName, (s, v) => s with { JobName = v }, "name of the Windows service", note: "no effect: this build is not a Windows service", inert: true, reloadable: false, plainEnvironment: false, aliases: ["service_name"]),
-        Text("listen_addr", s => s.ListenAddr, (s, v) => s with { ListenAddr = v }, "TCP addresses to listen on, comma separated; * is all, empty is none", reloadable: false,
+        Text("listen_addr", s => s.ListenAddr, (s, v) => s with { ListenAddr = v }, "TCP addresses or host names to listen on, comma separated; * is all, empty is none", reloadable: false,
             note: "without a configuration file the default is 127.0.0.1, in a container *"),
         Number("listen_backlog", s => s.ListenBacklog, (s, v) => s with { ListenBacklog = v }, "backlog of listen(2)", reloadable: false),
         Number("listen_port", s => s.ListenPort, (s, v) => s with { ListenPort = v }, "TCP port, also in the Unix socket's name; 0 picks a free one", max: 65535, reloadable: false),
@@ -116,14 +115,14 @@ internal static class GlobalSettings
         Named("server_tls_key_file", new TextKind(), "", "own key towards servers", TlsNote),
         Named("server_tls_protocols", new TextKind(), "secure", "TLS versions towards servers", TlsNote),
         SslMode("server_tls_sslmode", "prefer", "whether connections to servers may or must use TLS", "TLS with servers"),
-        Switch("so_reuseport", s => s.SoReuseport, (s, v) => s with { SoReuseport = v }, "let several processes listen on the TCP port", note: "no effect yet; one process uses all cores", inert: true, reloadable: false),
+        Switch("so_reuseport", s => s.SoReuseport, (s, v) => s with { SoReuseport = v }, "let several processes listen on the TCP port", note: "one process uses all cores; this is for a new process beside an old one", reloadable: false),
         Number("stats_period", s => s.StatsPeriod, (s, v) => s with { StatsPeriod = v }, "seconds over which averages are taken", min: 1),
         Text("stats_users", s => s.StatsUsers, (s, v) => s with { StatsUsers = v }, "users allowed SHOW on the console, comma separated"),
         Time("suspend_timeout", s => s.SuspendTimeout, (s, v) => s with { SuspendTimeout = v }, "limit of flushing in SUSPEND", note: "no effect yet: SUSPEND is not supported", inert: true),
-        Named("syslog", new BoolKind(), false, "log to syslog", SyslogNote, plainEnvironment: false),
-        Named("syslog_facility", Words("auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), "daemon", "facility at syslog", SyslogNote, plainEnvironment: false),
-        Named("syslog_ident", new TextKind(), "pgbouncer", "name at syslog", SyslogNote, plainEnvironment: false),
-        Setting<S>.Of("tcp_defer_accept", new BoolKind(anyNumber: true), s => s.TcpDeferAccept, (s, v) => s with { TcpDeferAccept = v }, "wake for a new client only when it has sent something (Linux)", reloadable: false),
+        Setting<S>.Of("syslog", new BoolKind(), s => s.Syslog, (s, v) => s with { Syslog = v }, "log to syslog, too", note: "no effect on Windows", plainEnvironment: false),
+        Setting<S>.Of("syslog_facility", Words("auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), s => s.SyslogFacility, (s, v) => s with { SyslogFacility = v! }, "facility at syslog", plainEnvironment: false),
+        Text("syslog_ident", s => s.SyslogIdent, (s, v) => s with { SyslogIdent = v }, "name at syslog", plainEnvironment: false),
+        Setting<S>.Of("tcp_defer_accept", new BoolKind(anyNumber: true), s => s.TcpDeferAccept, (s, v) => s with { TcpDeferAccept = v }, "wake for a new client only when it has sent something (Linux)"),
         Switch("tcp_keepalive", s => s.TcpKeepalive, (s, v) => s with { TcpKeepalive = v }, "TCP keepalive"),
         Number("tcp_keepcnt", s => s.TcpKeepcnt, (s, v) => s with { TcpKeepcnt = v }, "keepalive probes; 0 is the system's"),
         Number("tcp_keepidle", s => s.TcpKeepidle, (s, v) => s with { TcpKeepidle = v }, "seconds before the first keepalive probe; 0 is the system's"),
@@ -132,14 +131,15 @@ internal static class GlobalSettings
         Number("tcp_user_timeout", s => s.TcpUserTimeout, (s, v) => s with { TcpUserTimeout = v }, "milliseconds that sent data may stay unacknowledged; 0 is the system's"),
         Text("track_extra_parameters", s => s.TrackExtraParameters, (s, v) => s with { TrackExtraParameters = v }, "further reported parameters kept per client, comma separated", reloadable: false),
         Time("transaction_timeout", s => s.TransactionTimeout, (s, v) => s with { TransactionTimeout = v }, "close a client in one transaction this long; 0 is never", scopes: "user"),
-        Text("unix_socket_dir", s => s.UnixSocketDir, (s, v) => s with { UnixSocketDir = v }, "directory of the Unix socket; empty is none", reloadable: false),
-        Text("unix_socket_group", s => s.UnixSocketGroup, (s, v) => s with { UnixSocketGroup = v }, "group of the Unix socket", reloadable: false, listed: !Windows),
+        Text("unix_socket_dir", s => s.UnixSocketDir, (s, v) => s with { UnixSocketDir = v }, "directory of the Unix socket; @name is an abstract one (Linux), empty is none", reloadable: false),
+        Text("unix_socket_group", s => s.UnixSocketGroup, (s, v) => s with { UnixSocketGroup = v }, "group of the Unix socket, by name or number", reloadable: false, listed: !Windows),
         Setting<S>.Of("unix_socket_mode", new FileModeKind(), s => s.UnixSocketMode, (s, v) => s with { UnixSocketMode = v }, "file mode of the Unix socket, in octal", reloadable: false, listed: !Windows),
         // PGBOUNCER_USER is what applications call their login at the pooler, never a Unix user for it.
         Optional("user", s => s.User, (s, v) => s with { User = v }, "Unix user to change to when started as root", reloadable: false, plainEnvironment: false, pgBouncerEnvironment: false, listed: !Windows),
         Number("verbose", s => s.Verbose, (s, v) => s with { Verbose = v }, "how much is logged", max: 3, plainEnvironment: false),
 
         Own("target_session_attrs", TargetAttrs, s => s.TargetSessionAttrs, (s, v) => s with { TargetSessionAttrs = v }, "which hosts are connected to, as in libpq; hosts that do not fit are passed over", scopes: "database"),
+        Own("log_format", Words("text", "json"), s => s.LogFormat, (s, v) => s with { LogFormat = v! }, "lines of the log on the console and in logfile: text (PgBouncer's) or json, one object a line"),
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
         Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),

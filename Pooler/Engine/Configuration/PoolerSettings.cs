@@ -248,6 +248,18 @@ public sealed record PoolerSettings
     /// <summary><c>logfile</c>: file that the log is appended to, besides the console; empty is none.</summary>
     public string LogFile { get; init; } = "";
 
+    /// <summary><c>log_format</c>: text (PgBouncer's) or json.</summary>
+    public string LogFormat { get; init; } = "text";
+
+    /// <summary><c>syslog</c>: log to syslog, too.</summary>
+    public bool Syslog { get; init; }
+
+    /// <summary><c>syslog_facility</c>: facility at syslog.</summary>
+    public string SyslogFacility { get; init; } = "daemon";
+
+    /// <summary><c>syslog_ident</c>: name at syslog.</summary>
+    public string SyslogIdent { get; init; } = "pgbouncer";
+
     /// <summary><c>pidfile</c>: file that holds the process id while it runs; empty is none.</summary>
     public string PidFile { get; init; } = "";
 

@@ -38,6 +38,8 @@ internal static unsafe partial class Libc
     public const int SoSendBuffer = 7;
     public const int SoReceiveBuffer = 8;
     public const int SoKeepAlive = 9;
+    public const int SoReusePort = 15;
+    public const int SoBufferLock = 72;
     public const int IpProtoTcp = 6;
     public const int TcpNoDelay = 1;
     public const int TcpKeepIdle = 4;

@@ -14,6 +14,9 @@ public sealed record ListenOptions
     /// <summary><c>tcp_defer_accept</c>, seconds (Linux): the client is announced only once it has sent something. 0: off.</summary>
     public int DeferAccept { get; init; }
 
+    /// <summary><c>so_reuseport</c>: other sockets that ask for the same may listen on the same TCP port.</summary>
+    public bool ReusePort { get; init; }
+
     /// <summary><c>unix_socket_mode</c>.</summary>
     public UnixFileMode UnixMode { get; init; } = (UnixFileMode)0b111_111_111;
 
@@ -50,17 +53,19 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
     /// <param name="options">Its set-up.</param>
     /// <returns>The address with the port in use.</returns>
     /// <exception cref="SocketException">The address is in use, or not ours.</exception>
+    /// <exception cref="SocketOptionException">The operating system refuses an option.</exception>
     public EndPoint Listen(EndPoint endPoint, ListenOptions options)
     {
         if (_thread is not null)
             throw new InvalidOperationException("Listening sockets are added before the listener starts.");
-        var path = (endPoint as UnixDomainSocketEndPoint)?.ToString();
-        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, path is null ? ProtocolType.Tcp : ProtocolType.Unspecified);
+        var path = UnixAddress.FileOf(endPoint);
+        var isUnix = endPoint.AddressFamily == AddressFamily.Unix;
+        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
         try
         {
-            if (path is null)
+            if (!isUnix)
                 Prepare(socket, endPoint, options);
-            else
+            else if (path is not null)
                 RemoveStale(path);
             socket.Bind(endPoint);
             if (path is not null)
@@ -81,6 +86,42 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
 
         _sockets.Add(socket);
         return socket.LocalEndPoint!;
+    }
+
+    /// <summary>
+    /// Takes over a socket that listens already, whoever has made it. Its file, if it has one, stays when this closes.
+    /// Before <see cref="Start"/>.
+    /// </summary>
+    /// <returns>Its address.</returns>
+    /// <exception cref="SocketOptionException">The operating system refuses an option.</exception>
+    public EndPoint Adopt(Socket listening, ListenOptions options)
+    {
+        if (_thread is not null)
+            throw new InvalidOperationException("Listening sockets are added before the listener starts.");
+        listening.Blocking = false;
+        if (listening.AddressFamily != AddressFamily.Unix)
+            Tune(listening, options);
+        _sockets.Add(listening);
+        return listening.LocalEndPoint!;
+    }
+
+    /// <summary>Changes what clients accepted from now on get. Any thread.</summary>
+    /// <param name="before">The options so far.</param>
+    /// <param name="after">The new ones; those that only binding heeds are left alone.</param>
+    /// <exception cref="SocketOptionException">The operating system refuses an option; those behind it are as before.</exception>
+    public void Change(ListenOptions before, ListenOptions after)
+    {
+        lock (_closing)
+        {
+            foreach (var socket in _sockets)
+            {
+                if (socket.AddressFamily == AddressFamily.Unix)
+                    continue;
+                after.Accepted.Replace(before.Accepted, socket);
+                if (before.DeferAccept != after.DeferAccept)
+                    SetDeferAccept(socket, after.DeferAccept);
+            }
+        }
     }
 
     /// <summary>Starts accepting.</summary>
@@ -126,19 +167,27 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
 
     private static void Prepare(Socket socket, EndPoint endPoint, ListenOptions options)
     {
-        // Windows' SO_REUSEADDR would let two processes share the port; its default is what is wanted here.
-        if (!OperatingSystem.IsWindows())
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        // Not by .NET's ReuseAddress, which also sets SO_REUSEPORT: two processes would share the port unasked. A port in
+        // TIME_WAIT is no obstacle: .NET sets SO_REUSEADDR of TCP sockets when it binds them.
+        if (options.ReusePort)
+            SocketOptions.SetReusePort(socket);
         if (endPoint.AddressFamily == AddressFamily.InterNetworkV6)
             socket.DualMode = false; // listen_addr = * opens one socket per family
+        Tune(socket, options);
+    }
 
+    private static void Tune(Socket socket, ListenOptions options)
+    {
         // Accepted sockets inherit these on Linux (and most of them elsewhere), so that none of them costs a call per client.
         options.Accepted.ApplyTo(socket);
-        if (options.DeferAccept > 0 && OperatingSystem.IsLinux())
-        {
-            var seconds = options.DeferAccept;
-            socket.SetRawSocketOption(Libc.IpProtoTcp, Libc.TcpDeferAccept, MemoryMarshal.AsBytes(new ReadOnlySpan<int>(ref seconds)));
-        }
+        if (options.DeferAccept > 0)
+            SetDeferAccept(socket, options.DeferAccept);
+    }
+
+    private static void SetDeferAccept(Socket socket, int seconds)
+    {
+        if (OperatingSystem.IsLinux())
+            SocketOptions.Set(socket, "tcp_defer_accept", Libc.IpProtoTcp, Libc.TcpDeferAccept, seconds);
     }
 
     /// <summary>Removes the socket file of a process that is gone: nobody answers on it.</summary>
@@ -146,6 +195,10 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
     {
         if (!File.Exists(path))
             return;
+
+        // PostgreSQL's own, beside its socket.
+        if (File.Exists(path + ".lock"))
+            throw new SocketException((int)SocketError.AddressAlreadyInUse);
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -257,13 +310,13 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
         loop.AdoptClient(socket, accepted);
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Cannot accept clients for the moment: {Error}; raise the limit of open files (ulimit -n) or lower max_client_conn")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "accept() failed: {Error}; raise the limit of open files (ulimit -n) or lower max_client_conn")]
     private static partial void LogOutOfResources(ILogger logger, SocketError error);
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "Accepting a client failed: {Error}")]
+    [LoggerMessage(Level = LogLevel.Debug, Message = "accept() failed: {Error}")]
     private static partial void LogAcceptFailed(ILogger logger, SocketError error);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Accepting clients failed")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "accepting clients failed")]
     private static partial void LogAcceptThrew(ILogger logger, Exception exception);
 
     private sealed record Handover(LoopThread Loop, AcceptedSocket Socket, Func<Connection, IConnectionHandler?> Accepted);

@@ -15,7 +15,7 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="User">The user; null until it is known.</param>
 /// <param name="Address">An IP address, or unix.</param>
 /// <param name="Port">Its port.</param>
-internal readonly record struct ConnectionName(bool IsServer, long Id, string? Database, string? User, string Address, int Port)
+public readonly record struct ConnectionName(bool IsServer, long Id, string? Database, string? User, string Address, int Port)
 {
     // Clients and servers are numbered apart from each other; as addresses they must differ.
     private const long ClientPointers = 0xc_0000_0000;
@@ -24,9 +24,10 @@ internal readonly record struct ConnectionName(bool IsServer, long Id, string? D
     /// <summary>As in column ptr.</summary>
     public string Pointer => PointerOf(IsServer, Id);
 
-    public static string PointerOf(bool isServer, long id) =>
+    internal static string PointerOf(bool isServer, long id) =>
         string.Create(CultureInfo.InvariantCulture, $"0x{(isServer ? ServerPointers : ClientPointers) + id:x}");
 
+    /// <inheritdoc/>
     public override string ToString()
     {
         // Brackets, or nobody could tell the port from the address.

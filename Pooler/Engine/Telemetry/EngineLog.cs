@@ -41,14 +41,14 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(11, LogLevel.Warning, "cannot listen on {Address}: {Error}", EventName = "cannot_listen")]
     public partial void CannotListen(string address, string error);
 
-    [LoggerMessage(12, LogLevel.Information, "socket passed from service manager ({Address})", EventName = "socket_passed")]
-    public partial void SocketPassed(string address);
+    [LoggerMessage(12, LogLevel.Information, "socket passed from service manager (fd {Descriptor}): {Address}", EventName = "socket_passed")]
+    public partial void SocketPassed(long descriptor, string address);
 
     [LoggerMessage(13, LogLevel.Warning, "sockets passed from service manager, {Setting} ignored", EventName = "setting_ignored")]
     public partial void IgnoredForPassedSockets(string setting);
 
-    [LoggerMessage(14, LogLevel.Warning, "the sockets could not take over {Setting}: {Error}", EventName = "socket_option_failed")]
-    public partial void SocketOptionFailed(string setting, string error);
+    [LoggerMessage(14, LogLevel.Warning, "not in effect: {Error}", EventName = "socket_option_failed")]
+    public partial void SocketOptionFailed(string error);
 
     [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
     public partial void LookupFailed(string name, string error);

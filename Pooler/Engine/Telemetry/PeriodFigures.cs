@@ -14,10 +14,20 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="TransactionTime">Microseconds per transaction.</param>
 /// <param name="QueryTime">Microseconds per query.</param>
 /// <param name="WaitTime">Microseconds per transaction.</param>
-internal sealed record PeriodFigures(
+public sealed record PeriodFigures(
     long Transactions, long Queries, long ClientParses, long ServerParses, long Binds, long Logins, long BytesIn, long BytesOut,
     long TransactionTime, long QueryTime, long WaitTime)
 {
+    /// <summary>The figures with names for programs.</summary>
+    public IEnumerable<KeyValuePair<string, long>> ByName() =>
+    [
+        new("xacts_per_second", Transactions), new("queries_per_second", Queries), new("client_parses_per_second", ClientParses),
+        new("server_parses_per_second", ServerParses), new("binds_per_second", Binds), new("client_logins_per_second", Logins),
+        new("bytes_in_per_second", BytesIn), new("bytes_out_per_second", BytesOut),
+        new("xact_us", TransactionTime), new("query_us", QueryTime), new("wait_us", WaitTime),
+    ];
+
+    /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
         $"{Transactions} xacts/s, {Queries} queries/s, {ClientParses} client parses/s, {ServerParses} server parses/s, {Binds} binds/s, "

@@ -1,41 +1,44 @@
 using System.Collections.Concurrent;
-using System.Text;
+using System.Globalization;
 using System.Threading.Channels;
 using Pooler.Engine.Configuration;
 
 namespace Pooler.Server.Logging;
 
 /// <summary>
-/// Writes the log to the console and to logfile, from a thread of its own: an event loop must not wait for a slow
-/// terminal or disk. What does not fit the queue is counted and reported, not waited for.
+/// Writes the log to the console, to logfile and to syslog, from a thread of its own: an event loop must not wait for a
+/// slow terminal or disk. What does not fit the queue is counted and reported, not waited for.
 /// </summary>
 internal sealed class LogWriter : ILoggerProvider
 {
     // About a second of the busiest log there is.
     private const int QueueLength = 65536;
 
-    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
-
     private readonly ConcurrentDictionary<string, Logger> _loggers = new();
-    private readonly Channel<string> _queue;
-    private readonly TextWriter? _console;
+    private readonly Channel<LogEntry> _queue;
+    private readonly LogConsole? _console;
     private readonly TimeProvider _time;
+    private readonly string _syslogPath;
     private readonly Task _writing;
-    private readonly Lock _fileGate = new();
-    private StreamWriter? _file;
+    private readonly Lock _sinks = new();
+    private LogFile? _file;
+    private SyslogSocket? _syslog;
+    private volatile bool _json;
     private long _lost;
 
     /// <summary>Starts writing.</summary>
-    /// <param name="settings">Names the file.</param>
+    /// <param name="settings">Names the file, and what else there is to choose.</param>
     /// <param name="console">Where to write besides; null: nowhere.</param>
     /// <param name="time">The clock.</param>
+    /// <param name="syslogPath">The socket of the log daemon; null: the system's.</param>
     /// <exception cref="IOException">logfile cannot be opened.</exception>
     /// <exception cref="UnauthorizedAccessException">logfile cannot be opened.</exception>
-    public LogWriter(PoolerSettings settings, TextWriter? console, TimeProvider time)
+    public LogWriter(PoolerSettings settings, LogConsole? console, TimeProvider time, string? syslogPath = null)
     {
         _console = console;
         _time = time;
-        _queue = Channel.CreateBounded<string>(new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+        _syslogPath = syslogPath ?? SyslogSocket.DefaultPath;
+        _queue = Channel.CreateBounded<LogEntry>(new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
         Apply(settings);
         _writing = Task.Factory.StartNew(Write, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
@@ -48,20 +51,25 @@ internal sealed class LogWriter : ILoggerProvider
     /// <exception cref="UnauthorizedAccessException">logfile cannot be opened; the log goes on where it was.</exception>
     public void Apply(PoolerSettings settings)
     {
-        SetVerbosity(settings.Verbose);
-        var file = settings.LogFile.Length == 0
-            ? null
-            : new StreamWriter(new FileStream(settings.LogFile, FileMode.Append, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete), Utf8);
-        lock (_fileGate)
+        MinimumLevel = settings.Verbose switch { 0 => LogLevel.Information, 1 => LogLevel.Debug, _ => LogLevel.Trace };
+        _json = settings.LogFormat == "json";
+        var syslog = settings.Syslog && !OperatingSystem.IsWindows() ? (_syslogPath, settings.SyslogFacility, settings.SyslogIdent) : default;
+        lock (_sinks)
+        {
+            if (_syslog?.Key != syslog)
+            {
+                _syslog?.Dispose();
+                _syslog = syslog == default ? null : new SyslogSocket(syslog.Item1, syslog.Item2, syslog.Item3);
+            }
+        }
+
+        var file = settings.LogFile.Length == 0 ? null : new LogFile(settings.LogFile);
+        lock (_sinks)
         {
             _file?.Dispose();
             _file = file;
         }
     }
-
-    /// <summary>Sets <see cref="MinimumLevel"/> by the setting verbose: 0 is LOG, 1 is DEBUG, more is NOISE.</summary>
-    public void SetVerbosity(int verbose) =>
-        MinimumLevel = verbose switch { 0 => LogLevel.Information, 1 => LogLevel.Debug, _ => LogLevel.Trace };
 
     public ILogger CreateLogger(string categoryName) => _loggers.GetOrAdd(categoryName, _ => new Logger(this));
 
@@ -70,34 +78,48 @@ internal sealed class LogWriter : ILoggerProvider
     {
         if (!_queue.Writer.TryComplete()) return;
         _writing.Wait(TimeSpan.FromSeconds(5));
-        lock (_fileGate) _file?.Dispose();
+        lock (_sinks)
+        {
+            _file?.Dispose();
+            _syslog?.Dispose();
+        }
     }
 
-    private void Enqueue(LogLevel level, string message, Exception? exception)
+    private void Enqueue<TState>(LogLevel level, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        var line = LogLine.Format(_time.GetUtcNow(), level, message, exception, withTrace: MinimumLevel < LogLevel.Information);
-        if (!_queue.Writer.TryWrite(line)) Interlocked.Increment(ref _lost);
+        // The fields are copied here: the state may be used again once this returns.
+        var fields = _json && state is IReadOnlyList<KeyValuePair<string, object?>> named ? named.ToArray() : [];
+        if (!_queue.Writer.TryWrite(new LogEntry(_time.GetUtcNow(), level, formatter(state, exception), eventId.Name, exception, fields)))
+            Interlocked.Increment(ref _lost);
     }
 
     private void Write()
     {
         while (_queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
         {
-            lock (_fileGate)
+            lock (_sinks)
             {
-                while (_queue.Reader.TryRead(out var line)) WriteLine(line);
+                while (_queue.Reader.TryRead(out var entry)) Write(entry);
                 if (Interlocked.Exchange(ref _lost, 0) is > 0 and var lost)
-                    WriteLine(LogLine.Format(_time.GetUtcNow(), LogLevel.Warning, $"{lost} log lines were lost: the log is written too slowly", null, withTrace: false));
+                {
+                    var message = string.Create(CultureInfo.InvariantCulture, $"{lost} log lines were lost: the log is written too slowly");
+                    Write(new LogEntry(_time.GetUtcNow(), LogLevel.Warning, message, "log_lines_lost", null, []));
+                }
+
                 Try(() => _console?.Flush());
                 Try(() => _file?.Flush());
             }
         }
     }
 
-    private void WriteLine(string line)
+    private void Write(LogEntry entry)
     {
-        Try(() => _console?.Write(line));
+        var line = _json ? JsonLine.Format(entry) : LogLine.Format(entry, withTrace: MinimumLevel < LogLevel.Information);
+        Try(() => _console?.Write(entry, line, plain: !_json));
         Try(() => _file?.Write(line));
+
+        // As with PgBouncer, what only verbose shows stays away from syslog.
+        if (_syslog is { } syslog && entry.Level >= LogLevel.Information) syslog.Send(entry.Time, entry.Severity, LogLine.Text(entry));
     }
 
     // A full disk or a closed terminal must not end the pooler.
@@ -121,7 +143,7 @@ internal sealed class LogWriter : ILoggerProvider
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (IsEnabled(logLevel)) writer.Enqueue(logLevel, formatter(state, exception), exception);
+            if (IsEnabled(logLevel)) writer.Enqueue(logLevel, eventId, state, exception, formatter);
         }
     }
 }

@@ -8,24 +8,33 @@ internal sealed class PidFile : IDisposable
 {
     private readonly string _path;
 
-    private PidFile(string path) => _path = path;
+    private PidFile(string path, bool replacedStale) => (_path, ReplacedStale) = (path, replacedStale);
+
+    /// <summary>Whether there was one of a process that is gone.</summary>
+    public bool ReplacedStale { get; }
 
     public string Path => _path;
 
-    /// <summary>Writes the file, unless the one that is there names a process that lives.</summary>
-    /// <exception cref="IOException">It does, or the file cannot be written.</exception>
+    /// <summary>Writes the file, unless there is one that names a process that lives, or nobody knows which.</summary>
+    /// <exception cref="IOException">There is, or the file cannot be written.</exception>
     /// <exception cref="UnauthorizedAccessException">The file cannot be written.</exception>
     public static PidFile Create(string path)
     {
         path = System.IO.Path.GetFullPath(path);
-        if (File.Exists(path)
-            && int.TryParse(File.ReadAllText(path).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var other)
-            && other != Environment.ProcessId
-            && IsAlive(other))
-            throw new IOException($"pidfile {path} names process {other}, which is running: is this pooler started already?");
+        var isStale = File.Exists(path);
+        if (isStale)
+        {
+            var isKnown = int.TryParse(File.ReadAllText(path).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var other);
 
-        File.WriteAllText(path, string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n"));
-        return new PidFile(path);
+            // In a container a restarted process often has the number of the one before it.
+            if (!isKnown || (other != Environment.ProcessId && IsAlive(other)))
+                throw new IOException($"pidfile '{path}' exists, another instance running?{(isKnown ? $" (process {other})" : "")}");
+            File.Delete(path);
+        }
+
+        using (var file = new StreamWriter(new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read)))
+            file.Write(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n"));
+        return new PidFile(path, isStale);
     }
 
     public void Dispose()
@@ -42,7 +51,7 @@ internal sealed class PidFile : IDisposable
 
     private static bool IsAlive(int process)
     {
-        if (process <= 0) return false;
+        if (process <= 0) return true; // Not ours to judge: kill(2) gives such numbers other meanings.
         if (!OperatingSystem.IsWindows()) return LibC.Kill(process, 0) == 0 || Marshal.GetLastPInvokeError() != LibC.NoSuchProcess;
         try
         {

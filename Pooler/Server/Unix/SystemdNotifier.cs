@@ -23,6 +23,19 @@ internal sealed class SystemdNotifier(string? socketName)
 
     public void Status(string status) => Send($"STATUS={status}");
 
+    /// <summary>
+    /// Tells a watchdog, if the unit has one (WatchdogSec=), twice a period that all is well, as long as it is.
+    /// </summary>
+    /// <param name="pulse">Ends when the process has shown that it works.</param>
+    /// <returns>Ends it; null when there is none.</returns>
+    public IDisposable? StartWatchdog(Func<Task> pulse)
+    {
+        if (Environment.GetEnvironmentVariable("WATCHDOG_PID") is { Length: > 0 } process && process != Environment.ProcessId.ToString(CultureInfo.InvariantCulture)) return null;
+        if (!long.TryParse(Environment.GetEnvironmentVariable("WATCHDOG_USEC"), NumberStyles.None, CultureInfo.InvariantCulture, out var microseconds) || microseconds == 0) return null;
+        var period = TimeSpan.FromMicroseconds(microseconds / 2.0);
+        return new Timer(_ => pulse().ContinueWith(_ => Send("WATCHDOG=1"), TaskScheduler.Default), null, period, period);
+    }
+
     private void Send(string message)
     {
         if (string.IsNullOrEmpty(socketName)) return;

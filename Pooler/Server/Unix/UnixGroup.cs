@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace Pooler.Server.Unix;
@@ -5,10 +6,11 @@ namespace Pooler.Server.Unix;
 /// <summary>A group of the operating system.</summary>
 internal sealed record UnixGroup(uint Id)
 {
-    /// <summary>Looks a group up; null when there is none of that name.</summary>
+    /// <summary>Looks a group up, by name or by number; null when there is none of that name.</summary>
     public static UnixGroup? Find(string name)
     {
         if (OperatingSystem.IsWindows()) return null;
+        if (uint.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var id)) return new UnixGroup(id);
         var entry = LibC.FindGroup(name);
 
         // struct group begins the same everywhere: char *gr_name, char *gr_passwd, gid_t (32 bits).

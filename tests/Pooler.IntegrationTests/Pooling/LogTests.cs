@@ -67,7 +67,7 @@ public sealed class LogTests(PostgresForPooler postgres) : PoolerTest(postgres)
         await Eventually.TrueAsync(() => pooler.Engine.Snapshot().Clients == 0, cancellationToken: Cancelled);
         await pooler.Engine.PauseAsync(database, Cancelled);
 
-        Assert.DoesNotContain(log.Lines, l => l.Contains(database, StringComparison.Ordinal));
+        Assert.DoesNotContain(log.Lines, l => l.Contains($"{database}/", StringComparison.Ordinal));
     }
 
     [Fact]

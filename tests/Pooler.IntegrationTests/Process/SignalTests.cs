@@ -89,9 +89,9 @@ public sealed class SignalTests : IDisposable
     {
         await using var pooler = await StartAsync();
         pooler.Signal(User.Usr1);
-        await pooler.LineAsync("got SIGUSR1");
+        await pooler.LineAsync("LOG got SIGUSR1, pausing all activity");
         pooler.Signal(User.Usr2);
-        await pooler.LineAsync("got SIGUSR2");
+        await pooler.LineAsync("LOG got SIGUSR2, continuing from PAUSE");
         pooler.Signal(Quit);
         Assert.Equal(0, await pooler.ExitAsync());
         Assert.DoesNotContain(pooler.Lines, l => l.Contains("failed", StringComparison.Ordinal));
@@ -122,7 +122,7 @@ public sealed class SignalTests : IDisposable
         Assert.StartsWith("READY=1\n", await ReceiveAsync(notify));
 
         pooler.Signal(Term);
-        Assert.Equal("STOPPING=1\nSTATUS=Shutting down, waiting for clients", await ReceiveAsync(notify));
+        Assert.Equal("STOPPING=1\nSTATUS=shutting down, waiting for all clients disconnect", await ReceiveAsync(notify));
         Assert.Equal(0, await pooler.ExitAsync());
     }
 
