@@ -31,6 +31,7 @@ internal sealed class EngineCore : IPoolHost
 
     private readonly LoopContext[] _contexts;
     private volatile PoolerSettings _settings;
+    private volatile AccessRules _access;
     private volatile HashSet<string> _tracked;
     private volatile HashSet<string> _ignored;
     private long _lastClientId;
@@ -43,6 +44,7 @@ internal sealed class EngineCore : IPoolHost
         Log = new EngineLog(logger);
         Loops = loops;
         _settings = configuration.Settings;
+        _access = configuration.Access;
         _tracked = TrackedNames(_settings);
         _ignored = Names(_settings.IgnoreStartupParameters);
         _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];
@@ -155,7 +157,11 @@ internal sealed class EngineCore : IPoolHost
         new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastClientId));
 
     /// <summary>The HBA rules and name maps of the moment.</summary>
-    public AccessRules Access { get; private set; } = AccessRules.None;
+    public AccessRules Access
+    {
+        get => _access;
+        set => _access = value;
+    }
 
     public bool IsTracked(string parameter) => _tracked.Contains(parameter);
 

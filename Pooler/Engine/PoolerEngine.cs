@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
@@ -138,9 +139,17 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         lock (_lock)
         {
-            _configuration = _configuration with { Settings = change(_configuration.Settings) };
-            _core.UseSettings(_configuration.Settings);
-            _sockets.Use(_configuration.Settings);
+            var before = _configuration.Settings;
+            var settings = change(before);
+            _configuration = _configuration with { Settings = settings };
+            if ((before.AuthType, before.AuthHbaFile, before.AuthIdentFile) != (settings.AuthType, settings.AuthHbaFile, settings.AuthIdentFile))
+            {
+                _core.Access = AccessRules.Load(settings);
+                foreach (var issue in _core.Access.Issues) _core.Log.ConfigurationIssue(issue.ToString());
+                _configuration = _configuration with { Access = _core.Access };
+            }
+            _core.UseSettings(settings);
+            _sockets.Use(settings);
             _options.SettingsChanged?.Invoke(_configuration.Settings);
         }
     }
@@ -222,6 +231,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private void Use(PoolerConfiguration configuration)
     {
         _configuration = configuration;
+        _core.Access = configuration.Access;
         _core.UseSettings(configuration.Settings);
         _sockets.Use(configuration.Settings);
         _core.Directory.Apply(configuration);

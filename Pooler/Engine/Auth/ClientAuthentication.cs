@@ -1,3 +1,4 @@
+using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 
@@ -38,11 +39,20 @@ public abstract class ClientAuthentication : AuthExchange
     /// <summary>After success: a secret that was found out on the way (auth_query) and that servers may be logged in to with.</summary>
     public Secret? FoundSecret { get; private protected set; }
 
+    /// <summary>With HBA: the line that applied, admitted the client or not.</summary>
+    internal HbaRule? Rule { get; private protected set; }
+
     /// <summary>Chooses the exchange for a login.</summary>
-    internal static ClientAuthentication Create(AuthenticationRequest request) =>
-        request is { IsQueried: true, UserQueries: not null } && request.Method is not (AuthType.Any or AuthType.Ldap or AuthType.Pam or AuthType.Reject)
-        ? new AuthQueryExchange(request)
-        : Create(request.Method, request.UserName, request.UserIsKnown, request.Secret, request.Settings.ScramIterations);
+    internal static ClientAuthentication Create(AuthenticationRequest login) => login.Method switch
+    {
+        AuthType.Hba => new HbaAuthentication(login, SystemHostNames.Instance),
+        not (AuthType.Any or AuthType.Ldap or AuthType.Pam or AuthType.Reject) when login is { IsQueried: true, UserQueries: not null } => new AuthQueryExchange(login),
+        AuthType.Reject => new RejectExchange(login.UserName, $"{login.Rule?.Where} rejects it"),
+        AuthType.Cert => new CertExchange(login),
+        AuthType.Peer => new PeerExchange(login, SystemUsers.NameOf),
+        AuthType.Ldap or AuthType.Pam => new RejectExchange(login.UserName, "this build has neither LDAP nor PAM"),
+        _ => Create(login.Method, login.UserName, login.UserIsKnown, login.Secret, login.Settings.ScramIterations),
+    };
 
     /// <summary>
     /// Chooses an exchange that needs a secret at most. Unknown users and users without a usable secret get the same messages as known ones and
@@ -94,6 +104,7 @@ public abstract class ClientAuthentication : AuthExchange
         ScramKeys = other.ScramKeys;
         if (other.LoginName != other.UserName) LoginName = other.LoginName;
         FoundSecret = other.FoundSecret ?? FoundSecret;
+        Rule = other.Rule ?? Rule;
     }
 
     /// <summary>Turns the client away as PostgreSQL does; the reason is for the log.</summary>
@@ -101,6 +112,14 @@ public abstract class ClientAuthentication : AuthExchange
     {
         FailureReason = reason;
         Error = PgError.Fatal(SqlState.InvalidPassword, $"password authentication failed for user \"{UserName}\"");
+        return AuthStep.Failed;
+    }
+
+    /// <summary>Turns the client away in PgBouncer's words, which do not depend on a password; the reason is for the log.</summary>
+    private protected AuthStep TurnAway(string message, string reason)
+    {
+        FailureReason = reason;
+        Error = PgError.Fatal(SqlState.InvalidAuthorization, message);
         return AuthStep.Failed;
     }
 

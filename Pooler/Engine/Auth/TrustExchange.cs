@@ -8,7 +8,7 @@ internal sealed class TrustExchange(string userName, bool isTrusted) : ClientAut
     public override AuthStep Start(MessageWriter output)
     {
         if (isTrusted) return AuthStep.Succeeded;
-        return Break($"user \"{UserName}\" is not known to the pooler", sqlState: SqlState.InvalidAuthorization);
+        return TurnAway("\"trust\" authentication failed", "no such user");
     }
 
     public override AuthStep Receive(ReadOnlySpan<byte> body, MessageWriter output) => BreakOutOfTurn();

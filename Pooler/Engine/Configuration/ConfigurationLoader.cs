@@ -1,5 +1,6 @@
 using System.Net;
 using Pooler.Engine.Auth;
+using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Hosts;
 
 namespace Pooler.Engine.Configuration;
@@ -32,12 +33,14 @@ public static class ConfigurationLoader
         var peers = ReadPeers(draft);
         settings = NameAdmin(draft, settings);
         CheckWhole(draft, sources, settings, databases, users);
+        var access = AccessRules.Load(settings);
+        draft.Warnings.AddRange(access.Issues);
 
         return new ConfigurationResult
         {
             Configuration = draft.Errors.Count > 0
                 ? null
-                : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers },
+                : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers, Access = access },
             Errors = draft.Errors,
             Warnings = draft.Warnings,
         };

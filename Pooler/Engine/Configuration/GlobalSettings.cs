@@ -21,8 +21,11 @@ internal static class GlobalSettings
     private const string TlsNote = "no effect yet: this build speaks no TLS";
 
     private static readonly EnumKind<AuthType> AuthTypes = new(
-        [("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5), ("scram-sha-256", AuthType.ScramSha256)],
-        [("cert", "client certificates"), ("hba", "rules by address (HBA)"), ("ldap", "LDAP"), ("pam", "PAM")]);
+        [
+            ("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5),
+            ("scram-sha-256", AuthType.ScramSha256), ("cert", AuthType.Cert), ("hba", AuthType.Hba),
+        ],
+        [("ldap", "LDAP"), ("pam", "PAM")]);
 
     private static readonly EnumKind<TargetSessionAttrs> TargetAttrs = new(TargetSessionAttrsWords);
 
@@ -36,8 +39,8 @@ internal static class GlobalSettings
         Switch("application_name_add_host", s => s.ApplicationNameAddHost, (s, v) => s with { ApplicationNameAddHost = v }, "append the client's address to application_name at login"),
         Optional("auth_dbname", s => s.AuthDbName, (s, v) => s with { AuthDbName = v }, "database in which auth_query runs; the client's own when unset", scopes: "database"),
         Optional("auth_file", s => s.AuthFile, (s, v) => s with { AuthFile = v }, "file of names and secrets"),
-        NotYet("auth_hba_file", "", "rules by database, user and address, used with auth_type hba", v => v.Length > 0 ? "rules by address (HBA)" : null),
-        Named("auth_ident_file", new TextKind(emptyIsUnset: true), null, "name maps for cert and peer", "no effect yet: this build has neither cert nor peer"),
+        Text("auth_hba_file", s => s.AuthHbaFile, (s, v) => s with { AuthHbaFile = v }, "rules by database, user and address, used with auth_type hba"),
+        Optional("auth_ident_file", s => s.AuthIdentFile, (s, v) => s with { AuthIdentFile = v }, "name maps for the methods cert and peer of auth_hba_file"),
         Named("auth_ldap_options", new TextKind(emptyIsUnset: true), null, "LDAP options, used with auth_type ldap", "no effect yet: this build has no LDAP", secret: true),
         Text("auth_query", s => s.AuthQuery, (s, v) => s with { AuthQuery = v }, "query that returns name and secret for the name $1, run at each login of a user whom auth_file does not list", scopes: "database"),
         Setting<S>.Of("auth_type", AuthTypes, s => s.AuthType, (s, v) => s with { AuthType = v }, "how clients prove who they are"),
@@ -183,10 +186,6 @@ internal static class GlobalSettings
             s => s.Inert.TryGetValue(name, out var text) && kind.TryRead(text, out var value, out _) ? value : byDefault,
             (s, v) => s with { Inert = s.Inert.SetItem(name, kind.Show(v) ?? "") },
             meaning, note, inert: true, reloadable, secret, plainEnvironment: plainEnvironment, unsupported: unsupported, heeded: heeded);
-
-    /// <summary>A setting of which only values that change nothing are let in.</summary>
-    private static Setting<S> NotYet(string name, string byDefault, string meaning, Func<string, string?> unsupported) =>
-        Named(name, new TextKind(), byDefault, meaning, "not supported yet: refused unless empty", unsupported: unsupported);
 
     // allow and prefer promise nothing, so plain connections keep them; require and stricter do promise.
     private static Setting<S> SslMode(string name, string byDefault, string meaning, string missing) =>

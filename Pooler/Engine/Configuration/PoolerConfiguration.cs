@@ -1,3 +1,5 @@
+using Pooler.Engine.Auth.Hba;
+
 namespace Pooler.Engine.Configuration;
 
 /// <summary>When a server connection goes back to the pool.</summary>
@@ -61,6 +63,9 @@ public sealed record PoolerConfiguration
 
     /// <summary>Entries of <c>[users]</c> and of the auth_file by name.</summary>
     public IReadOnlyDictionary<string, UserSettings> Users { get; init; } = new Dictionary<string, UserSettings>();
+
+    /// <summary>What auth_hba_file and auth_ident_file say.</summary>
+    internal AccessRules Access { get; init; } = AccessRules.None;
 
     /// <summary>Entries of <c>[peers]</c> by id.</summary>
     public IReadOnlyDictionary<int, PeerSettings> Peers { get; init; } = new Dictionary<int, PeerSettings>();

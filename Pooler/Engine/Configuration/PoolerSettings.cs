@@ -20,6 +20,12 @@ public sealed record PoolerSettings
     /// <summary><c>auth_file</c>: file of names and secrets.</summary>
     public string? AuthFile { get; init; }
 
+    /// <summary><c>auth_hba_file</c>: rules by database, user and address.</summary>
+    public string AuthHbaFile { get; init; } = "";
+
+    /// <summary><c>auth_ident_file</c>: name maps for cert and peer.</summary>
+    public string? AuthIdentFile { get; init; }
+
     /// <summary><c>listen_addr</c>: TCP addresses, comma separated; * is all; empty is none.</summary>
     public string ListenAddr { get; init; } = "";
 
