@@ -111,6 +111,20 @@ internal sealed class EngineCore : IPoolHost
         }
     }
 
+    /// <summary>Guards the places of max_client_conn.</summary>
+    public Lock Admission { get; } = new();
+
+    /// <summary>Places of max_client_conn that are taken: by logged-in clients, and by those that have said who they are.</summary>
+    public int AdmittedCount
+    {
+        get
+        {
+            var count = 0;
+            foreach (var context in _contexts) count += context.Clients.Count + context.AdmittedLogins + context.Consoles.Count;
+            return count;
+        }
+    }
+
     public long Now => LoopClock.Microseconds(TimeProvider);
 
     public IEnumerable<ClientSession> Clients => _contexts.SelectMany(c => c.Clients.ToArray());
@@ -167,16 +181,18 @@ internal sealed class EngineCore : IPoolHost
 
     public bool IsIgnoredAtStartup(string parameter) => _ignored.Contains(parameter);
 
-    public bool IsAdmin(string user) => Settings.AuthType == AuthType.Any || IsListed(Settings.AdminUsers, user);
-
-    public bool IsStatsUser(string user) => IsAdmin(user) || IsListed(Settings.StatsUsers, user);
+    /// <summary>What a user who is who it says may do on the console. With auth_type any everybody may look.</summary>
+    public ConsoleAccess ConsoleAccessOf(string user) =>
+        IsListed(Settings.AdminUsers, user) ? ConsoleAccess.Admin
+        : Settings.AuthType == AuthType.Any || IsListed(Settings.StatsUsers, user) ? ConsoleAccess.Stats
+        : ConsoleAccess.None;
 
     public IConnectionHandler? CreateConsole(
-        LoopContext context, Connection connection, long id, string user, string address, int port, string applicationName,
-        out PgError? refusal)
+        LoopContext context, Connection connection, long id, string user, ConsoleAccess access, string address, int port,
+        string applicationName, out PgError? refusal)
     {
         refusal = null;
-        if (!IsStatsUser(user))
+        if (access == ConsoleAccess.None)
         {
             refusal = PgError.Fatal(SqlState.InvalidAuthorization, "not allowed",
                 hint: "Users of the admin console are listed in admin_users and stats_users.");
@@ -187,7 +203,7 @@ internal sealed class EngineCore : IPoolHost
             refusal = PgError.Fatal(SqlState.FeatureNotSupported, "there is no admin console here");
             return null;
         }
-        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, IsAdmin(user), address, port, applicationName));
+        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, access == ConsoleAccess.Admin, address, port, applicationName));
     }
 
     public ServerCredentials CredentialsFor(Pool pool)
@@ -303,6 +319,19 @@ internal sealed class EngineCore : IPoolHost
         Directory.ForgetUnused(settings.AutodbIdleTimeout, now);
         Administration.OnTick(now);
     }
+}
+
+/// <summary>What a client may do on the console.</summary>
+internal enum ConsoleAccess
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Look: the SHOW commands (stats_users).</summary>
+    Stats,
+
+    /// <summary>Everything (admin_users).</summary>
+    Admin,
 }
 
 /// <summary>An authenticated client that asked for the console.</summary>

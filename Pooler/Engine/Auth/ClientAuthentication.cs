@@ -24,6 +24,12 @@ public abstract class ClientAuthentication : AuthExchange
     /// </summary>
     public string? FailureReason { get; private protected set; }
 
+    /// <summary>
+    /// With a failure: rules and settings turn the client away, which an administrator wants to know, and not what the
+    /// client answered.
+    /// </summary>
+    internal bool IsRefused { get; private protected set; }
+
     /// <summary>After success with a password in clear text: that password, if it is valid UTF-8. Never log it.</summary>
     public string? PlainPassword { get; private protected set; }
 
@@ -100,6 +106,7 @@ public abstract class ClientAuthentication : AuthExchange
     private protected void TakeOutcome(ClientAuthentication other)
     {
         FailureReason = other.FailureReason;
+        IsRefused = other.IsRefused;
         PlainPassword = other.PlainPassword;
         ScramKeys = other.ScramKeys;
         if (other.LoginName != other.UserName) LoginName = other.LoginName;
@@ -119,6 +126,7 @@ public abstract class ClientAuthentication : AuthExchange
     private protected AuthStep TurnAway(string message, string reason)
     {
         FailureReason = reason;
+        IsRefused = true;
         Error = PgError.Fatal(SqlState.InvalidAuthorization, message);
         return AuthStep.Failed;
     }

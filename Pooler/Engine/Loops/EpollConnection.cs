@@ -30,6 +30,9 @@ internal sealed unsafe class EpollConnection : LoopConnection
     /// <remarks>Asked from the kernel the first time, and remembered; null when first asked after closing.</remarks>
     public override EndPoint? LocalEndPoint => _localEndPoint ??= Libc.EndPointOf(_descriptor, remote: false);
 
+    /// <inheritdoc/>
+    public override PeerCredentials? Peer => IsClosed || RemoteEndPoint is not UnixDomainSocketEndPoint ? null : Libc.PeerOf(_descriptor);
+
     /// <summary>Registers a connected, non-blocking socket. The connection owns the descriptor from here on.</summary>
     public static EpollConnection Adopt(EpollLoop loop, int descriptor)
     {

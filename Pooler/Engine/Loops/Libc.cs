@@ -40,6 +40,7 @@ internal static unsafe partial class Libc
     public const int SoKeepAlive = 9;
     public const int SoReusePort = 15;
     public const int SoBufferLock = 72;
+    public const int SoPeerCredentials = 17;
     public const int IpProtoTcp = 6;
     public const int TcpNoDelay = 1;
     public const int TcpKeepIdle = 4;
@@ -152,6 +153,17 @@ internal static unsafe partial class Libc
         Einprogress => SocketError.InProgress,
         _ => SocketError.SocketError,
     };
+
+    /// <summary>Who was at the other end of a Unix socket when it connected; null when the kernel does not say.</summary>
+    public static PeerCredentials? PeerOf(int descriptor)
+    {
+        // struct ucred: pid, uid, gid, 32 bits each.
+        var credentials = stackalloc int[3];
+        uint length = 3 * sizeof(int);
+        return getsockopt(descriptor, SolSocket, SoPeerCredentials, credentials, &length) < 0 || length < 3 * sizeof(int)
+            ? null
+            : new PeerCredentials((uint)credentials[1], (uint)credentials[2], credentials[0]);
+    }
 
     /// <summary>The address of one end of a socket, or null when it is not (or no longer) connected.</summary>
     public static EndPoint? EndPointOf(int descriptor, bool remote)

@@ -38,6 +38,8 @@ internal sealed class SocketConnection : LoopConnection
 
     public override EndPoint? LocalEndPoint => _localEndPoint ??= Ask(static socket => socket.LocalEndPoint);
 
+    public override PeerCredentials? Peer => IsClosed || RemoteEndPoint is not UnixDomainSocketEndPoint ? null : PeerCredentials.Of(_socket);
+
     public override bool HasPendingOutput => base.HasPendingOutput || !_underWay.IsEmpty;
 
     public static SocketConnection Adopt(SocketLoop loop, Socket socket)

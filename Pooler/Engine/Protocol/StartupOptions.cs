@@ -30,10 +30,10 @@ internal static class StartupOptions
             else if (word.StartsWith("-c", StringComparison.Ordinal))
                 assignment = word[2..];
             else
-                return Refuse($"the option \"{word}\" is not supported");
+                return Refuse($"The option is \"{word}\".");
 
             var equals = assignment.IndexOf('=');
-            if (equals <= 0) return Refuse($"the option \"{word}\" needs a name and a value");
+            if (equals <= 0) return Refuse($"The option \"{word}\" needs a name and a value.");
 
             // As on a command line, log-statement means log_statement.
             settings.Add(new(assignment[..equals].Replace('-', '_'), assignment[(equals + 1)..]));
@@ -69,8 +69,8 @@ internal static class StartupOptions
         return words;
     }
 
-    private static PgError Refuse(string reason) => PgError.Fatal(
+    private static PgError Refuse(string detail) => PgError.Fatal(
         "42601",
-        $"invalid startup parameter \"options\": {reason}",
-        "Only \"-c name=value\" and \"--name=value\" can be given through the pooler.");
+        "unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed",
+        detail: detail);
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
+using System.Text;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
@@ -35,12 +36,16 @@ internal enum LoginState : byte
 /// </summary>
 internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, IListed
 {
+    // PgBouncer's limit (MAX_USERNAME), in bytes.
+    private const int LongestName = 127;
+
     private readonly LoopContext _context;
     private readonly Connection _connection;
     private readonly long _id;
     private LoginState _state;
     private bool _sslAsked;
     private bool _gssAsked;
+    private bool _isAdmitted;
     private StartupPacket? _startup;
     private ClientAuthentication? _authentication;
     private UserQueries? _userQueries;
@@ -142,7 +147,11 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     /// <summary>client_login_timeout, and query_wait_timeout while no server can be had.</summary>
     public void CheckTimeouts(PoolerSettings settings, long now)
     {
-        if (IsOver(settings.ClientLoginTimeout, StartedAt, now)) Fail(PgError.Fatal(SqlState.ProtocolViolation, "client_login_timeout"));
+        if (IsOver(settings.ClientLoginTimeout, StartedAt, now))
+        {
+            Fail(PgError.Fatal(SqlState.ProtocolViolation,
+                _state == LoginState.WaitingForWelcome ? "client_login_timeout (server down)" : "client_login_timeout"));
+        }
         else if (_state == LoginState.WaitingForWelcome && IsOver(settings.QueryWaitTimeout, WaitingSince, now))
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
 
@@ -224,14 +233,32 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             Fail(refusal);
             return;
         }
+        if (FindUnsupported(startup) is { } unsupported)
+        {
+            Fail(unsupported);
+            return;
+        }
         var isConsole = startup.Database == EngineCore.ConsoleDatabase;
-        if (Engine.ClientCount > settings.MaxClientConn && !(isConsole && Engine.IsAdmin(startup.User)))
+        // The console is where one would look what is going on.
+        if (!_context.TryAdmit(isConsole ? int.MaxValue : settings.MaxClientConn))
         {
             Fail(PgError.Fatal(SqlState.TooManyConnections, "no more connections allowed (max_client_conn)",
                 hint: $"max_client_conn is {settings.MaxClientConn}."));
             return;
         }
+        _isAdmitted = true;
         if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
+        if (isConsole && IsOwner(startup))
+        {
+            Engine.Log.OwnerAccess(LogName);
+            OpenConsole(ConsoleAccess.Admin);
+            return;
+        }
+        if (Encoding.UTF8.GetByteCount(startup.User) > LongestName)
+        {
+            Fail(PgError.Fatal(SqlState.InvalidAuthorization, "username too long"));
+            return;
+        }
         _user = Engine.Directory.FindUser(startup.User);
         var database = isConsole ? null : Engine.Directory.FindDatabase(startup.Database);
         _userQueries = isConsole || database is { Removed: false } ? UserQueries.For(Engine, _context.Loop, database, LogName) : null;
@@ -266,8 +293,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         var length = MessageHeader.Length(data);
         if (data[0] != Frontend.Password || length < 4 || length > ClientAuthentication.MaxMessageLength + 4)
         {
-            // A second startup packet in the middle of an exchange ends here too: its first byte is a zero.
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "expected a password response"));
+            // Only a packet without a type begins with a zero: a second startup packet in the middle of an exchange.
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, data[0] == 0 ? "client re-sent startup pkt" : "expected a password response"));
             return 0;
         }
         if (data.Length < length + 1) return 0;
@@ -303,8 +330,10 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
                 }), this, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
                 break;
             case AuthStep.Failed:
-                Engine.Log.LoginFailed(LogName, _authentication!.FailureReason ?? "authentication failed");
-                Fail(_authentication!.Error!);
+                var reason = _authentication!.FailureReason ?? "authentication failed";
+                if (_authentication.IsRefused) Engine.Log.LoginRefused(LogName, reason);
+                else Engine.Log.LoginFailed(LogName, reason);
+                Fail(_authentication.Error!);
                 break;
             case AuthStep.Succeeded:
                 OnAuthenticated();
@@ -320,15 +349,10 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             Fail(closing);
             return;
         }
+        if (_authentication!.Rule is { } rule) Engine.Log.RuleMatched(LogName, rule.Where, rule.Method);
         if (startup.Database == EngineCore.ConsoleDatabase)
         {
-            OpenConsole();
-            return;
-        }
-        if (FindUnsupported(startup) is { } parameter)
-        {
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, $"unsupported startup parameter: {parameter}",
-                hint: "List it in ignore_startup_parameters to have it ignored."));
+            OpenConsole(Engine.ConsoleAccessOf(startup.User));
             return;
         }
         var database = Engine.Directory.FindDatabase(startup.Database);
@@ -344,7 +368,18 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
                 hint: "An administrator can allow logins again with ENABLE."));
             return;
         }
-        var name = _authentication!.LoginName;
+        var name = _authentication.LoginName;
+        if (Engine.Settings.AuthType == AuthType.Any)
+        {
+            // Whoever a client says it is, it is the forced user, in counts and statistics too.
+            if (database.Settings.User is not { } forced)
+            {
+                Engine.Log.LoginRefused(LogName, "auth_type=any requires forced user");
+                Fail(PgError.Fatal(SqlState.InvalidAuthorization, "bouncer config error"));
+                return;
+            }
+            name = forced;
+        }
         if (_user is null || _user.Name != name) _user = Engine.Directory.FindUser(name) ?? Engine.Directory.AddUser(name);
         _pool = Engine.Directory.GetPool(database, _user);
         _pool.Learn(_authentication, _user);
@@ -376,7 +411,9 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         var welcome = pool.Welcome!;
         var parameters = welcome.Tracked;
         var startup = _startup!;
-        foreach (var (name, value) in startup.OptionSettings.Concat(startup.Parameters))
+        foreach (var (name, value) in startup.OptionSettings)
+            if (!IsIgnoredOption(name)) parameters = parameters.With(name, value);
+        foreach (var (name, value) in startup.Parameters)
             if (!Engine.IsIgnoredAtStartup(name)) parameters = parameters.With(name, value);
         if (Engine.Settings.ApplicationNameAddHost)
             parameters = parameters.With("application_name", $"{parameters["application_name"] ?? "app"} - {Address}:{Port}");
@@ -410,32 +447,54 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             identity.CancelKey.WriteTo(writer);
             writer.ReadyForQuery(TransactionStatus.Idle);
         });
-        HandOver();
-        var client = new ClientSession(_context, _connection, identity, parameters);
-        _connection.Handler = client;
+        ClientSession client;
+        lock (Engine.Admission)
+        {
+            HandOver();
+            client = new ClientSession(_context, _connection, identity, parameters);
+            _connection.Handler = client;
+        }
         pool.StatisticsOf(_context.Loop).Logins++;
         return client;
     }
 
-    private void OpenConsole()
+    /// <summary>Whoever runs the pooler may administer it over the Unix socket without further proof.</summary>
+    private bool IsOwner(StartupPacket startup) =>
+        startup.User == EngineCore.ConsoleDatabase && _connection.Peer is { } peer && peer.UserId == SystemUsers.OwnId;
+
+    private void OpenConsole(ConsoleAccess access)
     {
         var applicationName = _startup!.Parameters.FirstOrDefault(p => p.Key == "application_name").Value ?? "";
-        if (Engine.CreateConsole(_context, _connection, _id, _startup.User, Address, Port, applicationName, out var refusal)
-            is not { } console)
+        lock (Engine.Admission)
         {
-            Fail(refusal!);
-            return;
+            if (Engine.CreateConsole(_context, _connection, _id, _startup.User, access, Address, Port, applicationName, out var refusal)
+                is { } console)
+            {
+                HandOver();
+                _connection.Handler = console;
+            }
+            else
+            {
+                Fail(refusal!);
+            }
         }
-        HandOver();
-        _connection.Handler = console;
     }
 
-    private string? FindUnsupported(StartupPacket startup)
+    private PgError? FindUnsupported(StartupPacket startup)
     {
-        foreach (var (name, _) in startup.Parameters.Concat(startup.OptionSettings))
-            if (!Engine.IsIgnoredAtStartup(name) && !SessionParameters.IsPlainName(name)) return name;
+        foreach (var (name, _) in startup.Parameters)
+            if (!Engine.IsIgnoredAtStartup(name) && !SessionParameters.IsPlainName(name)) return Unsupported("", name);
+        foreach (var (name, _) in startup.OptionSettings)
+            if (!IsIgnoredOption(name) && !SessionParameters.IsPlainName(name)) return Unsupported(" in options", name);
         return null;
+
+        static PgError Unsupported(string where, string name) => PgError.Fatal(
+            SqlState.ProtocolViolation, $"unsupported startup parameter{where}: {name}", hint: "List it in ignore_startup_parameters to have it ignored.");
     }
+
+    // "options" in ignore_startup_parameters means what is set in there, apart from what is kept per client anyway.
+    private bool IsIgnoredOption(string name) =>
+        Engine.IsIgnoredAtStartup(name) || (Engine.IsIgnoredAtStartup("options") && !Engine.IsTracked(name));
 
     private void Write(Action<MessageWriter> write)
     {
@@ -450,6 +509,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         _state = LoginState.Ended;
         _context.Logins.Remove(this);
+        if (_isAdmitted) _context.Dismiss();
     }
 
     private void End(string reason)

@@ -24,6 +24,26 @@ internal sealed class LoopContext(EngineCore engine, EventLoop loop)
     /// <summary>Connections of this loop that ask for cancellation.</summary>
     public SessionList<CancelRequest> Cancels { get; } = new();
 
+    /// <summary>Those of <see cref="Logins"/> that take a place of max_client_conn; guarded by <see cref="EngineCore.Admission"/>.</summary>
+    public int AdmittedLogins { get; private set; }
+
+    /// <summary>Gives a login one of the places, if there is one left: of two that come at once for the last, one gets it.</summary>
+    public bool TryAdmit(int limit)
+    {
+        lock (Engine.Admission)
+        {
+            if (Engine.AdmittedCount >= limit) return false;
+            AdmittedLogins++;
+            return true;
+        }
+    }
+
+    /// <summary>A login is over: it has become a session, in the same breath under the lock, or it has ended.</summary>
+    public void Dismiss()
+    {
+        lock (Engine.Admission) AdmittedLogins--;
+    }
+
     /// <summary>Gathers what goes to a server in one turn, when it cannot be sent from the receive buffer.</summary>
     public MessageWriter ToServer { get; } = new(16 * 1024);
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Pooler.Engine.Configuration;
 
 namespace Pooler.Engine.Telemetry;
 
@@ -64,4 +65,16 @@ internal sealed partial class EngineLog(ILogger logger)
 
     [LoggerMessage(34, LogLevel.Information, "{Database}: host {Address} is {Role} now", EventName = "host_role")]
     public partial void HostRole(string database, string address, string role);
+
+    [LoggerMessage(40, LogLevel.Warning, "{Connection} {Reason}", EventName = "login_refused")]
+    public partial void LoginRefused(ConnectionName connection, string reason);
+
+    [LoggerMessage(41, LogLevel.Debug, "{Connection} HBA Line {Line} is matched: {Method}", EventName = "hba_matched")]
+    public partial void RuleMatched(ConnectionName connection, string line, AuthType method);
+
+    [LoggerMessage(42, LogLevel.Information, "{Connection} pgbouncer access from unix socket", EventName = "owner_access")]
+    public partial void OwnerAccess(ConnectionName connection);
+
+    [LoggerMessage(43, LogLevel.Warning, "{Issue}", EventName = "configuration_issue")]
+    public partial void ConfigurationIssue(string issue);
 }

@@ -133,7 +133,15 @@ public class HostilePeerTests
     {
         foreach (var type in Enum.GetValues<AuthType>())
         {
-            var gate = ClientAuthentication.Create(type, Known.User, true, Secret.Parse(Known.Password), 100);
+            var gate = ClientAuthentication.Create(new AuthenticationRequest
+            {
+                UserName = Known.User,
+                Database = "db",
+                Method = type,
+                UserIsKnown = true,
+                Secret = Secret.Parse(Known.Password),
+                Settings = new PoolerSettings(),
+            });
             Assert.Equal(AuthStep.Failed, gate.Receive("geheim\0"u8, new MessageWriter()));
             Assert.NotNull(gate.Error);
         }

@@ -50,7 +50,8 @@ public class StartupOptionsTests
 
         Assert.NotNull(error);
         Assert.Equal(("FATAL", "42601"), (error.Severity, error.SqlState));
-        Assert.NotNull(error.Hint);
+        Assert.Equal("unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed", error.Message);
+        Assert.NotNull(error.Detail);
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Net;
 using Pooler.Engine.Configuration;
 
 namespace Pooler.Engine.Auth.Hba;
