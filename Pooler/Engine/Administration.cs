@@ -24,56 +24,112 @@ public class AdministrationException(string message) : Exception(message);
 /// <summary>A command that names a database that there is not.</summary>
 public sealed class UnknownDatabaseException(string name) : AdministrationException($"no such database: {name}");
 
+/// <summary>Whether the pooler as a whole works: the rows of SHOW STATE.</summary>
+internal enum StandStill
+{
+    /// <summary>It works.</summary>
+    None,
+
+    /// <summary>PAUSE without a name: no servers are given out, and those that come free are closed.</summary>
+    Paused,
+
+    /// <summary>SUSPEND: nothing is read at all.</summary>
+    Suspended,
+}
+
 /// <summary>What administrators can do to the pools: the commands of the console, of HTTP and of signals. Any thread.</summary>
 internal sealed class Administration(EngineCore engine)
 {
+    private const string AlreadyStanding = "already suspended/paused";
+
     private readonly Lock _lock = new();
-    private readonly List<(Func<bool> Condition, TaskCompletionSource Done)> _pending = [];
+    private readonly Suspension _suspension = new(engine);
     private readonly Dictionary<string, (PoolTotals Before, PoolTotals Last)> _periods = [];
+    private volatile StandStill _standStill;
     private long _periodStart;
     private long _periodLength;
 
+    /// <summary>PAUSE without a name, SUSPEND, or neither.</summary>
+    public StandStill StandStill => _standStill;
+
     /// <summary>Whether all of the pooler is paused by PAUSE without a database.</summary>
-    public bool AllPaused
-    {
-        get => engine.Directory.PausesNew;
-        private set => engine.Directory.PausesNew = value;
-    }
+    public bool AllPaused => _standStill == StandStill.Paused;
+
+    /// <summary>What has been ordered and is not answered yet.</summary>
+    public PendingCommands Pending { get; } = new();
 
     /// <summary>Stops giving out servers and closes them as they come free.</summary>
+    /// <param name="name">One database; null: all.</param>
+    /// <param name="cancellationToken">Ends the wait; the pause stays.</param>
     /// <returns>Ends when all servers concerned are closed.</returns>
-    /// <exception cref="AdministrationException">Unknown database, or paused already.</exception>
-    public Task PauseAsync(string? name)
+    /// <exception cref="AdministrationException">Unknown database, or all are paused or suspended already.</exception>
+    public Task PauseAsync(string? name, CancellationToken cancellationToken = default)
     {
-        if (name is null)
+        lock (_lock)
         {
-            if (AllPaused) throw new AdministrationException("already suspended/paused");
-            AllPaused = true;
+            if (_standStill != StandStill.None) throw new AdministrationException(AlreadyStanding);
+            if (name is null) HoldAll(true);
+            else Database(name).Paused = true;
         }
-        else if (Database(name).Paused)
-        {
-            throw new AdministrationException("already suspended/paused");
-        }
-        foreach (var database in Concerned(name)) database.Paused = true;
-        foreach (var pool in PoolsOf(name)) pool.CloseServers("database paused", markOthers: false);
-        return WhenAsync(() => PoolsOf(name).All(p => p.Servers.Length == 0));
+        foreach (var pool in PoolsOf(name)) pool.CloseIdleAndOpening("pause mode");
+        return Pending.WaitAsync(() => PoolsOf(name).All(p => p.Servers.Length == 0), endsWithResume: true, cancellationToken);
     }
 
-    /// <summary>Undoes PAUSE and KILL.</summary>
-    /// <exception cref="AdministrationException">Unknown database, or not paused.</exception>
+    /// <summary>Stops reading from everybody.</summary>
+    /// <returns>Ends when all that was to be sent is sent; suspend_timeout drops those that do not take it.</returns>
+    /// <exception cref="AdministrationException">Paused or suspended already.</exception>
+    public Task SuspendAsync(CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (_standStill != StandStill.None) throw new AdministrationException(AlreadyStanding);
+            // A paused database may have clients whose requests cannot be finished.
+            if (engine.Directory.Databases.Any(d => d.Paused)) throw new AdministrationException("cannot suspend with paused databases");
+            _standStill = StandStill.Suspended;
+        }
+        _suspension.Begin();
+        return Pending.WaitAsync(_suspension.IsComplete, endsWithResume: true, cancellationToken);
+    }
+
+    /// <summary>
+    /// Undoes PAUSE, SUSPEND and KILL. Like PgBouncer's, a RESUME after PAUSE or SUSPEND leaves databases paused that were
+    /// paused by name.
+    /// </summary>
+    /// <exception cref="AdministrationException">Unknown database, not paused, or shutting down.</exception>
     public void Resume(string? name)
     {
-        if (name is null)
+        StandStill was;
+        lock (_lock)
         {
-            if (!AllPaused && !engine.Directory.Databases.Any(d => d.Paused)) throw new AdministrationException("pooler is not paused/suspended");
-            AllPaused = false;
+            was = _standStill;
+            if (name is not null)
+            {
+                if (!Database(name).Paused) throw new AdministrationException($"database {name} is not paused");
+                Database(name).Paused = false;
+            }
+            else
+            {
+                if (engine.RefusesLogins is not null) throw new AdministrationException("pooler is shutting down");
+                var paused = engine.Directory.Databases.Where(d => d.Paused).ToArray();
+                if (was == StandStill.None && paused.Length == 0) throw new AdministrationException("pooler is not paused/suspended");
+                if (was == StandStill.None)
+                    foreach (var database in paused) database.Paused = false;
+                if (was == StandStill.Paused) HoldAll(false);
+                _standStill = StandStill.None;
+            }
         }
-        else if (!Database(name).Paused)
-        {
-            throw new AdministrationException($"database {name} is not paused");
-        }
-        foreach (var database in Concerned(name)) database.Paused = false;
+        if (name is null && was == StandStill.Suspended) _suspension.End();
+        Pending.EndByResume();
         foreach (var pool in PoolsOf(name)) pool.Grow(engine.Loops[0]);
+    }
+
+    /// <summary>
+    /// An administrator has cancelled a command that waits. Like PgBouncer's, this undoes the PAUSE or SUSPEND that is in
+    /// force, be it his own or not.
+    /// </summary>
+    public void ResumeAfterCancel()
+    {
+        if (engine.RefusesLogins is null && _standStill != StandStill.None) Resume(null);
     }
 
     /// <summary>Has every server replaced by a new one, as it comes free.</summary>
@@ -86,36 +142,45 @@ internal sealed class Administration(EngineCore engine)
 
     /// <summary>Ends when all servers that RECONNECT or a reload has marked are closed.</summary>
     /// <exception cref="AdministrationException">Unknown database.</exception>
-    public Task WaitCloseAsync(string? name)
+    public Task WaitCloseAsync(string? name, CancellationToken cancellationToken)
     {
         if (name is not null) Database(name);
-        return WhenAsync(() => !PoolsOf(name).Any(p => p.Servers.Any(s => s.CloseNeeded)));
+        return Pending.WaitAsync(() => !PoolsOf(name).Any(p => p.Servers.Any(s => s.CloseNeeded)), endsWithResume: false, cancellationToken);
     }
 
     /// <summary>Drops all clients and servers, and leaves the databases paused.</summary>
-    /// <exception cref="AdministrationException">Unknown database.</exception>
-    public void Kill(string? name)
+    /// <returns>Ends when they are gone.</returns>
+    /// <exception cref="AdministrationException">Unknown database, or all are paused or suspended.</exception>
+    public Task KillAsync(string? name)
     {
-        if (name is not null) Database(name);
-        else AllPaused = true;
-        foreach (var database in Concerned(name)) database.Paused = true;
+        lock (_lock)
+        {
+            if (_standStill != StandStill.None) throw new AdministrationException(AlreadyStanding);
+            foreach (var database in Concerned(name)) database.Paused = true;
+        }
         var error = PgError.Fatal(SqlState.AdminShutdown, "database removed", hint: "An administrator issued KILL.");
         foreach (var client in engine.Clients)
             if (name is null || client.Pool.Database.Name == name) Kill(client, error);
         foreach (var pool in PoolsOf(name))
         {
             pool.RefuseWaiters(error);
-            pool.CloseServers("KILL command issued", markOthers: true);
+            pool.CloseIdleAndOpening("database removed");
+            pool.CloseServers("database removed", markOthers: true);
         }
+        return engine.TurnAllLoopsAsync();
     }
 
     /// <summary>Drops one client, and the server that works for it.</summary>
+    /// <returns>Ends when it is gone.</returns>
     /// <exception cref="AdministrationException">No such client.</exception>
-    public void KillClient(long id)
+    public Task KillClientAsync(long id)
     {
-        var client = engine.Clients.FirstOrDefault(c => c.Identity.Id == id)
-            ?? throw new AdministrationException("client not found");
-        Kill(client, PgError.Fatal(SqlState.AdminShutdown, "admin forced disconnect", hint: "An administrator issued KILL_CLIENT."));
+        var error = PgError.Fatal(SqlState.AdminShutdown, "admin forced disconnect", hint: "An administrator issued KILL_CLIENT.");
+        if (engine.Clients.FirstOrDefault(c => c.Identity.Id == id) is { } client) Kill(client, error);
+        else if (engine.Logins.FirstOrDefault(l => l.Id == id && l.State == Sessions.LoginState.WaitingForWelcome) is { } login)
+            engine.RunOn(login.WaiterLoop, _ => login.Fail(error), null);
+        else throw new AdministrationException("client not found");
+        return engine.TurnAllLoopsAsync();
     }
 
     /// <summary>Lets no new clients into a database, or lets them in again.</summary>
@@ -128,16 +193,20 @@ internal sealed class Administration(EngineCore engine)
         switch (mode)
         {
             case ShutdownMode.WaitForClients:
-                return WhenAsync(() => !engine.Clients.Any());
+                return Pending.WaitAsync(() => !engine.Clients.Any(), endsWithResume: false, default);
             case ShutdownMode.WaitForServers:
-                AllPaused = true;
-                foreach (var database in Concerned(null)) database.Paused = true;
+                var refusal = PgError.Fatal(SqlState.AdminShutdown, "server shutting down");
+                lock (_lock)
+                {
+                    engine.RefusesWaiters = refusal;
+                    if (_standStill == StandStill.None) HoldAll(true);
+                }
                 foreach (var pool in engine.Directory.Pools)
                 {
-                    pool.RefuseWaiters(PgError.Fatal(SqlState.AdminShutdown, "pooler is shutting down"));
-                    pool.CloseServers("shutting down", markOthers: true);
+                    pool.RefuseWaiters(refusal);
+                    pool.CloseIdleAndOpening("pause mode");
                 }
-                return WhenAsync(() => engine.Directory.Pools.All(p => p.Servers.Length == 0));
+                return Pending.WaitAsync(() => engine.Directory.Pools.All(p => p.Servers.Length == 0), endsWithResume: false, default);
             default:
                 return Task.CompletedTask;
         }
@@ -160,28 +229,16 @@ internal sealed class Administration(EngineCore engine)
         }
     }
 
-    /// <summary>Something ended: looks whether a pending command is done.</summary>
-    public void CheckPending()
-    {
-        if (_pending.Count == 0) return;
-        List<TaskCompletionSource>? done = null;
-        lock (_lock)
-        {
-            for (var i = _pending.Count - 1; i >= 0; i--)
-            {
-                if (!_pending[i].Condition()) continue;
-                (done ??= []).Add(_pending[i].Done);
-                _pending.RemoveAt(i);
-            }
-        }
-        if (done is not null)
-            foreach (var source in done) source.SetResult();
-    }
-
     /// <summary>Called a few times a second on one loop.</summary>
     public void OnTick(long now)
     {
-        CheckPending();
+        if (_standStill == StandStill.Suspended)
+        {
+            _suspension.CheckTimeout(engine.Settings.SuspendTimeout, now);
+            // Nobody is accepted, so nobody could come to say RESUME.
+            if (!engine.Consoles.Any() && !engine.IsHandingOver) _ = Task.Run(ResumeWithoutConsole);
+        }
+        Pending.Check();
         if (_periodStart == 0) _periodStart = now;
         if (now - _periodStart < engine.Settings.StatsPeriod * 1_000_000L) return;
         var totals = TotalsByDatabase();
@@ -228,13 +285,25 @@ internal sealed class Administration(EngineCore engine)
         victim.Kill(reason);
     }, (client, error));
 
-    private Task WhenAsync(Func<bool> condition)
+    private void ResumeWithoutConsole()
     {
-        // Continuations must not run on the loop that notices: they may block or write to other connections.
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        lock (_lock) _pending.Add((condition, done));
-        CheckPending();
-        return done.Task;
+        try
+        {
+            if (_standStill != StandStill.Suspended) return;
+            engine.Log.AdminDisappeared();
+            Resume(null);
+        }
+        catch (AdministrationException)
+        {
+            // Somebody else was faster.
+        }
+    }
+
+    private void HoldAll(bool hold)
+    {
+        _standStill = hold ? StandStill.Paused : StandStill.None;
+        engine.Directory.HoldsNew = hold;
+        foreach (var database in engine.Directory.Databases) database.HeldWithAll = hold;
     }
 
     private PoolDatabase Database(string name) =>

@@ -34,6 +34,7 @@ internal sealed class EngineCore : IPoolHost
     private volatile AccessRules _access;
     private volatile HashSet<string> _tracked;
     private volatile HashSet<string> _ignored;
+    private volatile bool _isSuspended;
     private long _lastClientId;
     private long _lastServerId;
 
@@ -86,8 +87,26 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>When the engine started, wall clock.</summary>
     public DateTimeOffset StartedAt { get; private set; }
 
-    /// <summary>Set while new clients are turned away.</summary>
+    /// <summary>Set while new clients are turned away; see <see cref="RefusalFor"/>.</summary>
     public PgError? RefusesLogins { get; set; }
+
+    /// <summary>The end has come for the console, too: it stays open while a shutdown waits.</summary>
+    public bool RefusesConsoles { get; set; }
+
+    public PgError? RefusesWaiters { get; set; }
+
+    /// <summary>SUSPEND is in force: no timeouts run out.</summary>
+    public bool IsSuspended
+    {
+        get => _isSuspended;
+        set => _isSuspended = value;
+    }
+
+    /// <summary>Another process is taking over from this one.</summary>
+    public bool IsHandingOver { get; set; }
+
+    /// <summary>Leaves clients in the listener's backlog, or accepts them again; set by the engine's composition.</summary>
+    public Action<bool> HoldAccepting { get; set; } = static _ => { };
 
     public SocketOptions SocketOptions { get; private set; } = SocketOptions.Default;
 
@@ -147,6 +166,18 @@ internal sealed class EngineCore : IPoolHost
         if (loop.IsCurrent) action(state);
         else loop.Post(action, state);
     }
+
+    /// <summary>Ends when every loop has done all that it had been given to do by now.</summary>
+    public Task TurnAllLoopsAsync() => Task.WhenAll(Loops.Select(loop =>
+    {
+        var turned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(static state => ((TaskCompletionSource)state!).SetResult(), turned);
+        return turned.Task;
+    }));
+
+    /// <summary>Why nobody is let into a database now, if so.</summary>
+    public PgError? RefusalFor(string database) =>
+        database == ConsoleDatabase && !RefusesConsoles ? null : RefusesLogins;
 
     /// <summary>Begins the periodic work. Call once, when the loops run.</summary>
     public void Start()
@@ -237,7 +268,7 @@ internal sealed class EngineCore : IPoolHost
             if (other != pool && (other.Database == pool.Database || other.User == pool.User) && other.WaitingCount > 0)
                 other.Grow(Loops[0]);
         }
-        Administration.CheckPending();
+        Administration.Pending.Check();
     }
 
     public void OnServerLoggedIn(ServerSession server)
@@ -267,7 +298,7 @@ internal sealed class EngineCore : IPoolHost
             var age = TimeProvider.GetUtcNow() - identity.ConnectedAt;
             Log.ClientClosing(identity.LogName, reason, (long)age.TotalSeconds);
         }
-        Administration.CheckPending();
+        Administration.Pending.Check();
     }
 
     private static bool IsListed(string list, string name)
@@ -310,6 +341,11 @@ internal sealed class EngineCore : IPoolHost
     {
         var now = context.Loop.Now;
         var settings = Settings;
+        if (IsSuspended)
+        {
+            if (context.Loop.Index == 0) Administration.OnTick(now);
+            return;
+        }
         // Backwards: one that times out is replaced by the last, which has had its turn.
         for (var i = context.Clients.Count - 1; i >= 0; i--) context.Clients[i].CheckTimeouts(settings, now);
         for (var i = context.Logins.Count - 1; i >= 0; i--) context.Logins[i].CheckTimeouts(settings, now);

@@ -25,9 +25,9 @@ internal sealed class HealthProbe(EngineCore engine) : PoolWaiter
         if (open > 0) return new HealthReport(true, $"{open} server connections are open");
         var databases = engine.Directory.Databases.Where(d => !d.Removed).ToArray();
         // Without any, what a PAUSE of all says of those to come.
-        if (databases.Length > 0 ? databases.All(d => d.Paused) : engine.Directory.PausesNew) return new HealthReport(false, "paused");
+        if (databases.Length > 0 ? databases.All(d => d.IsHeld) : engine.Directory.HoldsNew) return new HealthReport(false, "paused");
 
-        _pool = pools.FirstOrDefault(p => !p.Database.Paused) ?? ChoosePool();
+        _pool = pools.FirstOrDefault(p => !p.Database.IsHeld) ?? ChoosePool();
         if (_pool is null) return new HealthReport(true, "no database and user to try a connection with");
         engine.Loops[0].Post(static state => ((HealthProbe)state!).Begin(), this);
         try
@@ -60,7 +60,7 @@ internal sealed class HealthProbe(EngineCore engine) : PoolWaiter
     {
         var directory = engine.Directory;
         var user = directory.Users.FirstOrDefault(u => u.Settings.IsKnown && u.Secret is not null);
-        foreach (var database in directory.Databases.Where(d => d is { Removed: false, Paused: false }))
+        foreach (var database in directory.Databases.Where(d => d is { Removed: false, IsHeld: false }))
         {
             if (database.Settings.User is { } forced) return directory.GetPool(database, directory.AddUser(forced));
             if (user is not null) return directory.GetPool(database, user);

@@ -12,8 +12,8 @@ internal sealed class PoolDirectory(IPoolHost host)
     private readonly ConcurrentDictionary<(PoolDatabase, PoolUser), Pool> _pools = new();
     private volatile DatabaseSettings? _fallback;
 
-    /// <summary>All are paused (PAUSE without a name): also those that become known meanwhile.</summary>
-    public bool PausesNew { get; set; }
+    /// <summary>All are held (PAUSE without a name): also those that become known meanwhile.</summary>
+    public bool HoldsNew { get; set; }
 
     public IEnumerable<PoolDatabase> Databases => _databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal);
 
@@ -42,8 +42,8 @@ internal sealed class PoolDirectory(IPoolHost host)
         if (_databases.TryGetValue(name, out var database)) return database;
         if (_fallback is not { } fallback) return null;
         return _databases.GetOrAdd(
-            name, static (n, its) => new PoolDatabase(its.fallback with { Name = n }, isAuto: true) { Paused = its.PausesNew },
-            (fallback, PausesNew));
+            name, static (n, its) => new PoolDatabase(its.fallback with { Name = n }, isAuto: true) { HeldWithAll = its.HoldsNew },
+            (fallback, HoldsNew));
     }
 
     /// <summary>The database of that name, if it is known already.</summary>
@@ -79,8 +79,8 @@ internal sealed class PoolDirectory(IPoolHost host)
         foreach (var (name, settings) in configuration.Databases)
         {
             if (name == "*") continue;
-            var database = _databases.GetOrAdd(name, static (_, its) => new PoolDatabase(its.settings, isAuto: false) { Paused = its.PausesNew },
-                (settings, PausesNew));
+            var database = _databases.GetOrAdd(name, static (_, its) => new PoolDatabase(its.settings, isAuto: false) { HeldWithAll = its.HoldsNew },
+                (settings, HoldsNew));
             database.IsAuto = false;
             database.Removed = false;
             Replace(database, settings);
@@ -106,7 +106,7 @@ internal sealed class PoolDirectory(IPoolHost host)
         if (idle <= TimeSpan.Zero) return;
         foreach (var database in _databases.Values)
         {
-            if (!database.IsAuto || database.Paused || database.ClientCount > 0 || database.ServerCount > 0) continue;
+            if (!database.IsAuto || database.IsHeld || database.ClientCount > 0 || database.ServerCount > 0) continue;
             if (database.UnusedSince == 0) database.UnusedSince = now;
             if (now - database.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond) continue;
             _databases.TryRemove(database.Name, out _);

@@ -82,6 +82,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         }
         _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider) { PeriodEnded = options.PeriodEnded };
         _core.ConsoleFactory = new AdminConsole(this, _core).Open;
+        _core.HoldAccepting = hold => _listener!.Suspend(hold);
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
         _sockets = new ListeningSockets(_listener, _core.Log);
     }
@@ -159,7 +160,24 @@ public sealed class PoolerEngine : IAsyncDisposable
     public Task PauseAsync(string? database, CancellationToken cancellationToken)
     {
         _core.Log.Command(OnDatabase("PAUSE", database));
-        return _core.Administration.PauseAsync(database).WaitAsync(cancellationToken);
+        return _core.Administration.PauseAsync(database, cancellationToken);
+    }
+
+    /// <summary>Whether a shutdown is under way.</summary>
+    public bool IsShuttingDown => _core.RefusesLogins is not null;
+
+    /// <summary>Whether PAUSE without a database, or SUSPEND, is in force.</summary>
+    public bool StandsStill => _core.Administration.StandStill != StandStill.None;
+
+    /// <summary>Whether SUSPEND is in force.</summary>
+    public bool IsSuspended => _core.IsSuspended;
+
+    /// <summary>Stops reading from everybody; ends when all that was to be sent is sent.</summary>
+    /// <exception cref="AdministrationException">Paused or suspended already.</exception>
+    public Task SuspendAsync(CancellationToken cancellationToken)
+    {
+        _core.Log.Command("SUSPEND");
+        return _core.Administration.SuspendAsync(cancellationToken);
     }
 
     /// <summary>Undoes a pause.</summary>
@@ -180,7 +198,7 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     /// <summary>Turns new clients away from now on; the first step of a shutdown.</summary>
     internal void RefuseLogins() =>
-        _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "the pooler is shutting down");
+        _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "pooler is shutting down");
 
     /// <summary>Ends the engine. A second call with <see cref="ShutdownMode.Immediate"/> overtakes a waiting one.</summary>
     public async Task ShutdownAsync(ShutdownMode mode)
@@ -192,9 +210,14 @@ public sealed class PoolerEngine : IAsyncDisposable
             _ => "SHUTDOWN",
         });
         RefuseLogins();
-        _listener.Close();
         if (mode != ShutdownMode.Immediate)
+        {
+            // The Unix sockets stay, for the console only: an administrator may want to see what it waits for.
+            _listener.CloseTcp();
             await Task.WhenAny(_core.Administration.DrainAsync(mode), _completion.Task).ConfigureAwait(false);
+        }
+        _core.RefusesConsoles = true;
+        _listener.Close();
         if (Interlocked.Exchange(ref _stopping, 1) == 0)
         {
             await SayGoodbyeAsync().ConfigureAwait(false);

@@ -93,7 +93,7 @@ internal sealed class Signals : IDisposable
 
     private Task Resume() => Task.Run(() =>
     {
-        if (Volatile.Read(ref _shutdowns) > 0)
+        if (_engine.IsShuttingDown)
         {
             _logger.LogInformation("got SIGUSR2 while shutting down, ignoring");
             return;
@@ -101,8 +101,9 @@ internal sealed class Signals : IDisposable
 
         try
         {
+            var from = _engine.IsSuspended ? "SUSPEND" : "PAUSE";
             _engine.Resume(null);
-            Got("SIGUSR2", "continuing from PAUSE");
+            Got("SIGUSR2", $"continuing from {from}");
         }
         catch (AdministrationException)
         {
@@ -112,12 +113,14 @@ internal sealed class Signals : IDisposable
 
     private Task Shutdown(string signal, ShutdownMode mode, string how)
     {
-        if (Interlocked.Increment(ref _shutdowns) > 1)
+        if (Interlocked.Increment(ref _shutdowns) > 1 || _engine.IsShuttingDown)
         {
             _logger.LogInformation("got {Signal} while shutting down, fast exit", signal);
             return _engine.ShutdownAsync(ShutdownMode.Immediate);
         }
 
+        // Nobody would read what clients send to be waited for.
+        if (_engine.IsSuspended) (mode, how) = (ShutdownMode.Immediate, "suspend was in progress, going down immediately");
         Got(signal, how);
         _onShutdown(how);
         return _engine.ShutdownAsync(mode);

@@ -121,7 +121,7 @@ internal static class GlobalSettings
         Switch("so_reuseport", s => s.SoReuseport, (s, v) => s with { SoReuseport = v }, "let several processes listen on the TCP port", note: "one process uses all cores; this is for a new process beside an old one", reloadable: false),
         Number("stats_period", s => s.StatsPeriod, (s, v) => s with { StatsPeriod = v }, "seconds over which averages are taken", min: 1),
         Text("stats_users", s => s.StatsUsers, (s, v) => s with { StatsUsers = v }, "users allowed SHOW on the console, comma separated"),
-        Time("suspend_timeout", s => s.SuspendTimeout, (s, v) => s with { SuspendTimeout = v }, "limit of flushing in SUSPEND", note: "no effect yet: SUSPEND is not supported", inert: true),
+        Time("suspend_timeout", s => s.SuspendTimeout, (s, v) => s with { SuspendTimeout = v }, "limit of flushing in SUSPEND and of an online restart"),
         Setting<S>.Of("syslog", new BoolKind(), s => s.Syslog, (s, v) => s with { Syslog = v }, "log to syslog, too", note: "no effect on Windows", plainEnvironment: false),
         Setting<S>.Of("syslog_facility", Words("auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"), s => s.SyslogFacility, (s, v) => s with { SyslogFacility = v! }, "facility at syslog", plainEnvironment: false),
         Text("syslog_ident", s => s.SyslogIdent, (s, v) => s with { SyslogIdent = v }, "name at syslog", plainEnvironment: false),

@@ -22,6 +22,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
             "RECONNECT [<db>]",
             "KILL [<db>]",
             "KILL_CLIENT <client_id>",
+            "SUSPEND",
             "WAIT_CLOSE [<db>]",
             "SHUTDOWN",
             "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
@@ -60,11 +61,10 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
             case "RELOAD":
                 return Admin("RELOAD", ReloadAsync);
             case "PAUSE":
-                return OnDatabase("PAUSE", "pause", tokens, (s, db) => s.Console.Engine.PauseAsync(db, CancellationToken.None));
+                return OnDatabase("PAUSE", "pause", tokens, (s, db) => s.Console.Engine.PauseAsync(db, s.StatementCancelled));
             case "RESUME":
                 return OnDatabase("RESUME", null, tokens, (s, db) =>
                 {
-                    if (s.Console.Core.RefusesLogins is not null) throw new AdministrationException("pooler is shutting down");
                     s.Console.Engine.Resume(db);
                     return Task.CompletedTask;
                 });
@@ -75,13 +75,9 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
                     return Task.CompletedTask;
                 });
             case "KILL":
-                return OnDatabase("KILL", "kill", tokens, (s, db) =>
-                {
-                    s.Console.Core.Administration.Kill(db);
-                    return Task.CompletedTask;
-                }, logs: true);
+                return OnDatabase("KILL", "kill", tokens, (s, db) => s.Console.Core.Administration.KillAsync(db), logs: true);
             case "WAIT_CLOSE":
-                return OnDatabase("WAIT_CLOSE", "wait in", tokens, (s, db) => s.Console.Core.Administration.WaitCloseAsync(db), logs: true);
+                return OnDatabase("WAIT_CLOSE", "wait in", tokens, (s, db) => s.Console.Core.Administration.WaitCloseAsync(db, s.StatementCancelled), logs: true);
             case "DISABLE":
                 return OnDatabase("DISABLE", "disable", tokens, (s, db) => SetDisabled(s, db, true), required: true, logs: true);
             case "ENABLE":
@@ -89,8 +85,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
             case "KILL_CLIENT":
                 return ParseKillClient(tokens);
             case "SUSPEND":
-                return Admin("SUSPEND", _ => throw new ConsoleException(PgError.Error(SqlState.FeatureNotSupported,
-                    "SUSPEND is not supported yet", hint: "PAUSE waits for running transactions and closes the servers.")));
+                return Admin("SUSPEND", s => s.Console.Engine.SuspendAsync(s.StatementCancelled));
             case "SHUTDOWN":
                 return ParseShutdown(tokens);
             default:
@@ -152,11 +147,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
                     hint: "Give the number in column id of SHOW CLIENTS."));
             var core = session.Console.Core;
             core.Log.Command($"KILL_CLIENT {id}");
-            if (core.Consoles.FirstOrDefault(c => c.Id == id) is not { } console)
-            {
-                core.Administration.KillClient(id);
-                return Task.CompletedTask;
-            }
+            if (core.Consoles.FirstOrDefault(c => c.Id == id) is not { } console) return core.Administration.KillClientAsync(id);
             core.RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Fail(PgError.Fatal(
                 SqlState.AdminShutdown, "admin forced disconnect", hint: "An administrator issued KILL_CLIENT.")), console);
             return Task.CompletedTask;
@@ -248,7 +239,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
                 throw new ConsoleException(PgError.Error("42601", "a database is required"));
             if (name == EngineCore.ConsoleDatabase && verb is not null)
                 throw new ConsoleException(PgError.Error(SqlState.FeatureNotSupported, $"cannot {verb} admin db: {name}"));
-            if (command is "PAUSE" or "KILL" && core.Administration.AllPaused) throw new AdministrationException("already suspended/paused");
+            if (command is "PAUSE" or "KILL" && core.Administration.StandStill != StandStill.None) throw new AdministrationException("already suspended/paused");
             if (logs) core.Log.Command(name is null ? command : $"{command} '{name}'");
             // Makes a database of the * entry known, so that it can be paused before its first client.
             if (name is not null && command != "RESUME") core.Directory.FindDatabase(name);

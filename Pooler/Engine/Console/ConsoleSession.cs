@@ -28,6 +28,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private Action? _afterwards;
     private bool _ended;
     private long _requestStart;
+    private CancellationTokenSource? _statementCancelled;
 
     public ConsoleSession(AdminConsole console, ConsoleRequest request)
     {
@@ -82,6 +83,11 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     public int PreparedStatementCount => _statements.Count;
 
     public int ListIndex { get; set; } = -1;
+
+    /// <summary>Cancelled when nobody waits for the statement that is running any more. Any thread.</summary>
+    public CancellationToken StatementCancelled => Volatile.Read(ref _ended)
+        ? new CancellationToken(canceled: true)
+        : (Volatile.Read(ref _statementCancelled) ?? Interlocked.CompareExchange(ref _statementCancelled, new(), null) ?? _statementCancelled!).Token;
 
     /// <summary>The types of the messages that a logged-in client may send.</summary>
     private static ReadOnlySpan<byte> Requests => "BCDEFHPQSXcdf"u8;
@@ -148,11 +154,14 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     }
 
     /// <summary>
-    /// Gives up waiting for what is running, PAUSE for example. What has been ordered stays ordered. On its loop's thread.
+    /// Gives up waiting for what is running. As in PgBouncer, that undoes a PAUSE or SUSPEND of everything; all else that has
+    /// been ordered stays ordered. On its loop's thread.
     /// </summary>
     public void Cancel()
     {
         if (!_running || _ended) return;
+        EndStatement();
+        _ = Task.Run(Console.Core.Administration.ResumeAfterCancel);
         Resume(() => _failed!(PgError.Error("57014", "canceling statement due to user request")));
     }
 
@@ -364,10 +373,14 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         return null;
     }
 
+    // Whoever is woken by it must not run here.
+    private void EndStatement() => _ = Interlocked.Exchange(ref _statementCancelled, null)?.CancelAsync();
+
     private void End(string reason)
     {
         if (_ended) return;
         _ended = true;
+        EndStatement();
         _context.Consoles.Remove(this);
         if (_context.Engine.Settings.LogDisconnections)
         {

@@ -42,8 +42,9 @@ internal sealed class ProcessRows(AdminConsole console)
 
     public IEnumerable<object?[]> State()
     {
-        var paused = Core.Administration.AllPaused;
-        return [["active", paused ? "no" : "yes"], ["paused", paused ? "yes" : "no"], ["suspended", "no"]];
+        var state = Core.Administration.StandStill;
+        string Is(StandStill which) => state == which ? "yes" : "no";
+        return [["active", Is(StandStill.None)], ["paused", Is(StandStill.Paused)], ["suspended", Is(StandStill.Suspended)]];
     }
 
     /// <summary>

@@ -69,6 +69,15 @@ public abstract class Connection
     /// </summary>
     public abstract void ResumeReading();
 
+    /// <summary>
+    /// Stops reading for as long as the whole pooler stands still, whatever the sessions resume or pause meanwhile. Pending
+    /// output still goes out; nothing is delivered, and nobody is asked, until <see cref="LetGo"/>. Idempotent.
+    /// </summary>
+    public abstract void Hold();
+
+    /// <summary>Ends <see cref="Hold"/>: goes on as if nothing had happened meanwhile. Idempotent.</summary>
+    public abstract void LetGo();
+
     /// <summary>Closes now and drops pending output. The handler hears nothing more.</summary>
     /// <remarks>
     /// A caller that owns a quiet connection through the pool's lock (see <see cref="EventLoop.Take"/>) may close it

@@ -45,6 +45,7 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
     private Socket? _wake;
     private Thread? _thread;
     private volatile bool _stopping;
+    private bool _suspended;
     private bool _outOfResources;
     private bool _outOfResourcesLogged;
 
@@ -221,16 +222,21 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
         {
             ready.Clear();
             ready.Add(_wake!);
-            if (!_outOfResources)
+            if (!_outOfResources && !_suspended)
                 ready.AddRange(_sockets);
             Socket.Select(ready, null, null, _outOfResources ? BackOff : -1);
             if (_stopping)
                 return;
-            if (_outOfResources)
+            if (_outOfResources && !_suspended)
                 ready.AddRange(_sockets);
             _outOfResources = false;
             foreach (var socket in ready)
-                AcceptFrom(socket);
+            {
+                if (socket != _wake)
+                    AcceptFrom(socket);
+            }
+
+            RunOrders();
         }
     }
 

@@ -33,6 +33,24 @@ internal abstract partial class LoopConnection
         Owner.AddReady(this, _generation, Readiness.Bytes);
     }
 
+    public override void Hold()
+    {
+        if (!IsClosed)
+            Flags |= State.Held;
+    }
+
+    public override void LetGo()
+    {
+        if ((Flags & State.Held) == 0 || IsClosed)
+            return;
+        Flags &= ~State.Held;
+        var ended = (Flags & State.EndAnnounced) != 0;
+        if ((Flags & State.Paused) != 0 && !ended)
+            WatchForEnd();
+        else
+            Owner.AddReady(this, _generation, ended ? Readiness.EndOfStream : Readiness.Bytes);
+    }
+
     /// <summary>Asks the handler and reads, again and again until the socket is drained or others must have their turn.</summary>
     /// <param name="loop">The loop of this thread; <see cref="Connection.Loop"/> may be another by now.</param>
     /// <param name="generation">The generation as of the event.</param>
@@ -47,6 +65,12 @@ internal abstract partial class LoopConnection
         {
             if (!TryGetFlags(generation, out var flags) || (flags & State.Lingering) != 0)
                 return;
+            if ((flags & State.Held) != 0)
+            {
+                NoteWhileHeld(readiness, certain);
+                return;
+            }
+
             if ((flags & State.Paused) != 0)
             {
                 // Paused, so nobody can take it. Its bytes wait; its end is the handler's business.
@@ -80,6 +104,17 @@ internal abstract partial class LoopConnection
                 return;
             }
         }
+    }
+
+    /// <summary>Nothing is asked or read now, but an edge is told once only.</summary>
+    private void NoteWhileHeld(Readiness readiness, bool certain)
+    {
+        if ((Flags & State.Held) == 0)
+            return;
+        if (readiness != Readiness.Bytes)
+            Flags |= State.EndAnnounced;
+        else if (certain)
+            Flags |= State.InputSeen;
     }
 
     /// <returns>Whether to read now.</returns>

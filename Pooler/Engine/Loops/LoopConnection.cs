@@ -71,6 +71,9 @@ internal abstract partial class LoopConnection : Connection
 
         /// <summary>Counts among its loop's clients; see <see cref="LoopThread.AcceptedConnections"/>.</summary>
         Accepted = 512,
+
+        /// <summary>The pooler stands still: see <see cref="Connection.Hold"/>.</summary>
+        Held = 1024,
     }
 
     public override bool IsClosed => (Flags & (State.Closed | State.Lingering)) != 0;
@@ -237,8 +240,12 @@ internal abstract partial class LoopConnection : Connection
             return;
         }
 
-        if (readiness == Readiness.Bytes && (flags & State.Paused) != 0)
+        if ((flags & State.Held) != 0 || (readiness == Readiness.Bytes && (flags & State.Paused) != 0))
+        {
+            NoteWhileHeld(readiness, certain: false);
             return;
+        }
+
         if ((flags & State.EndAnnounced) != 0 && readiness == Readiness.Bytes)
             readiness = Readiness.EndOfStream;
         if ((flags & State.InputSeen) != 0)

@@ -267,6 +267,9 @@ internal sealed class SocketConnection : LoopConnection
             return;
         }
 
+        // Looked at again when it is let go.
+        if ((flags & State.Held) != 0)
+            return;
         if ((flags & State.Paused) != 0)
         {
             if ((flags & State.EndAnnounced) == 0)

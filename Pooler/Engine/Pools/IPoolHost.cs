@@ -13,6 +13,9 @@ public interface IPoolHost
     /// <summary>The limits that span pools.</summary>
     ConnectionBudget Budget { get; }
 
+    /// <summary>Set while nobody may wait for a server, as there will be none: the shutdown waits for the last servers.</summary>
+    PgError? RefusesWaiters { get; }
+
     /// <summary>The loops, by index.</summary>
     IReadOnlyList<EventLoop> Loops { get; }
 

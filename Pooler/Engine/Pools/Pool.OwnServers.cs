@@ -79,7 +79,7 @@ public sealed partial class Pool
     /// A server that is being released has to make room: the pool is full, and busy clients that pass servers on to each
     /// other would keep it so for ever.
     /// </summary>
-    private bool IsOwnServerDue() => IsOwnServerFirst() && !Database.Paused && RoomAfterClosing() <= 0;
+    private bool IsOwnServerDue() => IsOwnServerFirst() && !Database.IsHeld && RoomAfterClosing() <= 0;
 
     /// <summary>Places left when those are gone that are closing already.</summary>
     private int RoomAfterClosing() => Size - _servers.Count + _servers.Count(static s => s.State == ServerState.Closed);
@@ -92,7 +92,7 @@ public sealed partial class Pool
         bool evicts;
         lock (_lock)
         {
-            if (_ownServerWaiters.First is not { } first || Database.Paused) return false;
+            if (_ownServerWaiters.First is not { } first || Database.IsHeld) return false;
             waiter = first.Value;
             var full = !HasRoomFor(waiter);
             if (!full) limit = _host.Budget.TryReserveServer(Database, User, _host.Settings);

@@ -140,7 +140,7 @@ public sealed partial class Pool
     {
         lock (_lock)
         {
-            if (_waiters.Count > 0 || Database.Paused) return null;
+            if (_waiters.Count > 0 || Database.IsHeld) return null;
             var server = FindIdle(loop);
             if (server is null || NeedsCheck(server, loop.Now)) return null;
             TakeOff(server, loop, ServerState.Active);
@@ -159,12 +159,17 @@ public sealed partial class Pool
         PooledServer? toCheck = null;
         bool welcomed;
         refusal = null;
+        if (_host.RefusesWaiters is { } refused)
+        {
+            refusal = refused;
+            return null;
+        }
         lock (_lock)
         {
             // A server is logged in: the welcome is known, and the queue must not hold waiters for it that a release
             // could pick.
             welcomed = waiter.WaitsForWelcome && SharedCount > _opening;
-            if (!waiter.WaitsForWelcome && !Database.Paused && FindIdle(loop) is { } server)
+            if (!waiter.WaitsForWelcome && !Database.IsHeld && FindIdle(loop) is { } server)
             {
                 if (_waiters.Count == 0 && !NeedsCheck(server, loop.Now))
                 {
@@ -447,6 +452,14 @@ public sealed partial class Pool
         foreach (var server in idle) server.CloseFromPool(reason);
     }
 
+    /// <summary>Closes what no client uses, be it not even logged in yet; the others are closed when released, while paused.</summary>
+    internal void CloseIdleAndOpening(string reason)
+    {
+        CloseServers(reason, markOthers: false);
+        foreach (var server in Servers)
+            if (server.State == ServerState.Login) server.AbandonLogin(reason);
+    }
+
     /// <summary>Tells all waiters that there will be no server.</summary>
     internal void RefuseWaiters(PgError error)
     {
@@ -489,7 +502,7 @@ public sealed partial class Pool
     {
         if (!server.Connection!.CanBeTaken) return "server connection is ending";
         if (server.CloseNeeded) return "database configuration changed";
-        if (Database.Paused) return "database paused";
+        if (Database.IsHeld) return "pause mode";
         // Fresh from its login it serves at least once, however short the lifetime: zero means single use.
         if (server.IdleSince == 0) return null;
         var own = Database.Settings.ServerLifetime;
@@ -528,7 +541,7 @@ public sealed partial class Pool
 
     private bool MayOpen(bool forMinimum)
     {
-        if (Database.Paused || _opening >= MostOpeningAtOnce) return false;
+        if (Database.IsHeld || _opening >= MostOpeningAtOnce) return false;
         var now = LoopClock.Microseconds(_host.Loops[0].TimeProvider);
         if (_lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry)) return false;
         if (forMinimum) return _servers.Count < Math.Min(MinSize, Size);

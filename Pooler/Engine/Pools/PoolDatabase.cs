@@ -9,6 +9,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
 {
     private volatile DatabaseSettings _settings = settings;
     private volatile bool _paused;
+    private volatile bool _heldWithAll;
     private volatile bool _disabled;
     private volatile bool _removed;
     private readonly Lock _hostsLock = new();
@@ -35,12 +36,22 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     /// <summary>Made from the <c>*</c> entry; forgotten when unused for autodb_idle_timeout.</summary>
     public bool IsAuto { get; internal set; } = isAuto;
 
-    /// <summary>No server is given out (PAUSE, KILL).</summary>
+    /// <summary>No server is given out: paused by its own name (PAUSE, KILL).</summary>
     public bool Paused
     {
         get => _paused;
         internal set => _paused = value;
     }
+
+    /// <summary>No server is given out of any database (PAUSE without a name).</summary>
+    public bool HeldWithAll
+    {
+        get => _heldWithAll;
+        internal set => _heldWithAll = value;
+    }
+
+    /// <summary>No server is given out, for either reason.</summary>
+    public bool IsHeld => _paused || _heldWithAll;
 
     /// <summary>New clients are refused (DISABLE).</summary>
     public bool Disabled

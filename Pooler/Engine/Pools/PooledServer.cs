@@ -92,6 +92,9 @@ public abstract class PooledServer(Pool pool, long openedAt)
     /// <summary>Runs server_check_query, then releases itself or closes. On the thread of its loop.</summary>
     protected internal abstract void BeginCheck();
 
+    /// <summary>Gives its login up, if it has not ended by the time its loop comes to it. Any thread.</summary>
+    protected internal abstract void AbandonLogin(string reason);
+
     /// <summary>
     /// Closes it, from any thread: the state is already <see cref="ServerState.Closed"/>, the work is done on its loop.
     /// </summary>

@@ -54,6 +54,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _mode = IsReplication ? PoolMode.Session : identity.Pool.Mode;
         _tracksStatements = _mode != PoolMode.Session && context.Engine.Settings.MaxPreparedStatements > 0;
         context.Clients.Add(this);
+        if (context.Engine.IsSuspended) connection.Hold();
         identity.Pool.AddClient();
     }
 

@@ -228,7 +228,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         var settings = Engine.Settings;
         if (settings.LogConnections) LogAttempt(startup);
-        if (Engine.RefusesLogins is { } refusal)
+        if (Engine.RefusalFor(startup.Database) is { } refusal)
         {
             Fail(refusal);
             return;
@@ -344,7 +344,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     private void OnAuthenticated()
     {
         var startup = _startup!;
-        if (Engine.RefusesLogins is { } closing)
+        if (Engine.RefusalFor(startup.Database) is { } closing)
         {
             Fail(closing);
             return;

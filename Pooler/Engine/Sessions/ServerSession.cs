@@ -245,6 +245,17 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         for (var i = _cancels.Count - 1; i >= 0; i--) _cancels[i].Withdraw("not sending cancel request for client that is now idle");
     }
 
+    // While its host's name is looked up there is no loop yet to do it on; it is closed when it has logged in then.
+    protected internal override void AbandonLogin(string reason)
+    {
+        if (Connection is not { } connection) return;
+        _engine.RunOn(connection.Loop, static state =>
+        {
+            var (server, why) = ((ServerSession, string))state!;
+            if (server.State == ServerState.Login) server.Close(why);
+        }, (this, reason));
+    }
+
     private void GiveBack()
     {
         if (Pool.Release(this) is { } reason) Close(reason);

@@ -1,5 +1,6 @@
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.IntegrationTests.Operations;
 using Testing;
 using Xunit;
 
@@ -21,7 +22,8 @@ public sealed class AdministrationTests(PostgresForPooler postgres) : PoolerTest
             await pooler.Engine.PauseAsync(i == 1 ? database : null, Cancelled);
             Assert.Equal(0, pooler.Pool(database).ServersActive);
             await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
-            Assert.Throws<AdministrationException>(() => { _ = pooler.Engine.PauseAsync(i == 1 ? database : null, Cancelled); });
+            // By name it may be paused again; all of it only once.
+            if (i != 1) Assert.Throws<AdministrationException>(() => { _ = pooler.Engine.PauseAsync(null, Cancelled); });
             pooler.Engine.Resume(i == 1 ? database : null);
         }
 
@@ -154,56 +156,5 @@ public sealed class AdministrationTests(PostgresForPooler postgres) : PoolerTest
             $"SELECT coalesce(array_agg(pid), '{{}}') FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend'",
             cancellationToken: Cancelled))!;
         return [.. ids];
-    }
-
-    /// <summary>Clients that do transactions one after the other and check every answer.</summary>
-    private sealed class Load : IAsyncDisposable
-    {
-        private readonly CancellationTokenSource _stop = new();
-        private Task _working = Task.CompletedTask;
-        private long _transactions;
-
-        public static async Task<Load> StartAsync(RunningPooler pooler, string database, int clients)
-        {
-            var load = new Load();
-            using (var first = await pooler.LoginAsync(database)) await first.ScalarAsync("CREATE TABLE work (client int, number int)");
-            load._working = Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => load.WorkAsync(pooler, database, i))));
-            return load;
-        }
-
-        /// <summary>Waits until every client may have done some more; throws when one failed.</summary>
-        public async Task ProgressAsync()
-        {
-            var from = Interlocked.Read(ref _transactions);
-            await Eventually.TrueAsync(
-                () => _working.IsFaulted || Interlocked.Read(ref _transactions) > from + 50, cancellationToken: Cancelled);
-            if (_working.IsFaulted) await _working;
-        }
-
-        public async Task StopAsync()
-        {
-            await _stop.CancelAsync();
-            await _working.WaitAsync(TimeSpan.FromSeconds(60), Cancelled);
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await _stop.CancelAsync();
-            _stop.Dispose();
-        }
-
-        private async Task WorkAsync(RunningPooler pooler, string database, int number)
-        {
-            using var client = await pooler.LoginAsync(database);
-            for (var i = 0; !_stop.IsCancellationRequested; i++)
-            {
-                Assert.Equal("C(BEGIN) Z(T)", await client.Query("BEGIN").AskAsync());
-                Assert.Equal("C(INSERT 0 1) Z(T)", await client.Query($"INSERT INTO work VALUES ({number}, {i})").AskAsync());
-                Assert.Equal($"1 2 D({i + 1}) C(SELECT 1) Z(T)", await client
-                    .Parse("", "SELECT count(*) FROM work WHERE client = $1").Bind("", number.ToString()).Execute().Sync().AskAsync());
-                Assert.Equal("C(COMMIT) Z(I)", await client.Query("COMMIT").AskAsync());
-                Interlocked.Increment(ref _transactions);
-            }
-        }
     }
 }

@@ -61,13 +61,13 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
         await using var pooler = await StartAsync(postgres.Server.Port);
         await using var connection = await ConnectAsync(postgres.Server.Password);
         pooler.Signal(15);
-        await pooler.LineAsync("shutting down, waiting for clients");
+        await pooler.LineAsync("got SIGTERM, shutting down, waiting for all clients disconnect");
         await using (var command = new NpgsqlCommand("SELECT 1", connection))
             Assert.Equal(1, await command.ExecuteScalarAsync(TestContext.Current.CancellationToken));
 
         pooler.Signal(15);
         Assert.Equal(0, await pooler.ExitAsync());
-        await pooler.LineAsync("shutting down, at once");
+        await pooler.LineAsync("got SIGTERM while shutting down, fast exit");
     }
 
     [Fact]
@@ -78,7 +78,7 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
         await using (var connection = await ConnectAsync(postgres.Server.Password))
         {
             pooler.Signal(15);
-            await pooler.LineAsync("shutting down, waiting for clients");
+            await pooler.LineAsync("got SIGTERM, shutting down, waiting for all clients disconnect");
         }
 
         Assert.Equal(0, await pooler.ExitAsync());

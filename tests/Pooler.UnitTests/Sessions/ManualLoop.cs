@@ -183,6 +183,14 @@ internal sealed class ManualConnection : Connection
         }, this);
     }
 
+    public override void Hold()
+    {
+    }
+
+    public override void LetGo()
+    {
+    }
+
     public override void Close() => _closed = true;
 
     public override void CloseAfterSend() => _closed = true;
