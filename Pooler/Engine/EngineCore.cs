@@ -4,6 +4,7 @@ using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
+using Pooler.Engine.Encryption;
 using Pooler.Engine.Hosts;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
@@ -32,6 +33,7 @@ internal sealed class EngineCore : IPoolHost
     private readonly LoopContext[] _contexts;
     private volatile PoolerSettings _settings;
     private volatile AccessRules _access;
+    private volatile TlsContexts _tls;
     private volatile HashSet<string> _tracked;
     private volatile HashSet<string> _ignored;
     private volatile bool _isSuspended;
@@ -46,6 +48,7 @@ internal sealed class EngineCore : IPoolHost
         Loops = loops;
         _settings = configuration.Settings;
         _access = configuration.Access;
+        _tls = TlsContexts.Load(_settings);
         _tracked = TrackedNames(_settings);
         _ignored = Names(_settings.IgnoreStartupParameters);
         _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];
@@ -61,6 +64,9 @@ internal sealed class EngineCore : IPoolHost
     }
 
     public PoolerSettings Settings => _settings;
+
+    /// <summary>What new connections use for TLS.</summary>
+    public TlsContexts Tls => _tls;
 
     public TimeProvider TimeProvider { get; }
 
@@ -197,6 +203,18 @@ internal sealed class EngineCore : IPoolHost
         SocketOptions = SocketOptionsOf(_settings);
     }
 
+    /// <summary>
+    /// New connections use this from now on. Servers that were opened otherwise are replaced as they come free: what they
+    /// were checked against may not hold any more.
+    /// </summary>
+    public void UseTls(TlsContexts tls)
+    {
+        var before = _tls;
+        _tls = tls;
+        if (before.Servers?.Fingerprint == tls.Servers?.Fingerprint) return;
+        foreach (var pool in Directory.Pools) pool.CloseServers("database configuration changed", markOthers: true);
+    }
+
     /// <summary>A client was accepted: its first handler.</summary>
     public IConnectionHandler Accept(Connection connection) =>
         new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastClientId));
@@ -276,6 +294,11 @@ internal sealed class EngineCore : IPoolHost
         Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error: null);
         if (!Settings.LogConnections) return;
         Log.ServerConnected(server.LogName, server.Connection!.LocalEndPoint is IPEndPoint local ? $" (from {local})" : "");
+    }
+
+    public void OnServerSecured(ServerSession server, TlsInfo tls)
+    {
+        if (Settings.LogConnections) Log.ServerSecured(server.LogName, tls.Description);
     }
 
     public void OnServerLoginFailed(ServerSession server, PgError error)

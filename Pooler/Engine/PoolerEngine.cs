@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
+using Pooler.Engine.Encryption;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
@@ -80,7 +81,14 @@ public sealed class PoolerEngine : IAsyncDisposable
         {
             throw new PoolerStartException(e.Message, e);
         }
-        _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider) { PeriodEnded = options.PeriodEnded };
+        try
+        {
+            _core = new EngineCore(configuration, _loops.Loops, logger, options.TimeProvider) { PeriodEnded = options.PeriodEnded };
+        }
+        catch (TlsSetupException e)
+        {
+            throw new PoolerStartException($"TLS setup failed: {e.Setting}: {e.Message}", e);
+        }
         _core.ConsoleFactory = new AdminConsole(this, _core).Open;
         _core.HoldAccepting = hold => _listener!.Suspend(hold);
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
@@ -130,13 +138,30 @@ public sealed class PoolerEngine : IAsyncDisposable
         lock (_lock)
         {
             var result = _options.Reload(_configuration);
-            if (result.Configuration is { } configuration) Use(configuration);
-            return result;
+            if (result.Configuration is not { } configuration) return result;
+            try
+            {
+                Use(configuration);
+                return result;
+            }
+            catch (TlsSetupException e)
+            {
+                return new ConfigurationResult
+                {
+                    Configuration = null,
+                    Errors = [new ConfigurationIssue(null, $"TLS setup failed: {e.Setting}: {e.Message}")],
+                    Warnings = result.Warnings,
+                };
+            }
         }
     }
 
     /// <summary>Changes settings in memory (SET).</summary>
-    internal void ChangeSettings(Func<PoolerSettings, PoolerSettings> change)
+    /// <returns>
+    /// False when TLS cannot be made of the settings as they are now, as between a new certificate and its new key: then
+    /// connections use what they used before, until another change or reload succeeds.
+    /// </returns>
+    internal bool ChangeSettings(Func<PoolerSettings, PoolerSettings> change)
     {
         lock (_lock)
         {
@@ -151,7 +176,18 @@ public sealed class PoolerEngine : IAsyncDisposable
             }
             _core.UseSettings(settings);
             _sockets.Use(settings);
-            _options.SettingsChanged?.Invoke(_configuration.Settings);
+            _options.SettingsChanged?.Invoke(settings);
+            if (before.HasSameTls(settings)) return true;
+            try
+            {
+                _core.UseTls(TlsContexts.Load(settings));
+                return true;
+            }
+            catch (TlsSetupException e)
+            {
+                _core.Log.TlsSetupFailed(e.Setting, e.Message);
+                return false;
+            }
         }
     }
 
@@ -253,12 +289,15 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     private void Use(PoolerConfiguration configuration)
     {
+        // First, as it may fail: then nothing has changed.
+        var tls = TlsContexts.Load(configuration.Settings);
         _configuration = configuration;
         _core.Access = configuration.Access;
         _core.UseSettings(configuration.Settings);
         _sockets.Use(configuration.Settings);
         _core.Directory.Apply(configuration);
         _core.Cancels.Peers.Apply(configuration.Peers);
+        _core.UseTls(tls);
         _options.SettingsChanged?.Invoke(configuration.Settings);
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
+using Pooler.Engine.Encryption;
 using Pooler.Engine.Hosts;
 
 namespace Pooler.Engine.Configuration;
@@ -32,6 +33,7 @@ public static class ConfigurationLoader
         var databases = ReadDatabases(draft);
         var peers = ReadPeers(draft);
         settings = NameAdmin(draft, settings);
+        CheckTls(draft, settings);
         CheckWhole(draft, sources, settings, databases, users);
         var access = AccessRules.Load(settings);
         draft.Warnings.AddRange(access.Issues);
@@ -183,6 +185,19 @@ public static class ConfigurationLoader
         !draft.Globals.ContainsKey("admin_users") && draft.Target.Values.TryGetValue("user", out var user)
             ? settings with { AdminUsers = user.Text }
             : settings;
+
+    private static void CheckTls(ConfigurationDraft draft, PoolerSettings settings)
+    {
+        try
+        {
+            TlsContexts.Load(settings);
+        }
+        catch (TlsSetupException e)
+        {
+            var where = draft.Globals.TryGetValue(e.Setting, out var value) ? value.Where : null;
+            draft.Errors.Add(new ConfigurationIssue(where, $"TLS setup failed: {e.Setting}: {e.Message}"));
+        }
+    }
 
     private static void CheckWhole(
         ConfigurationDraft draft,

@@ -18,7 +18,7 @@ internal static class GlobalSettings
         ("primary", TargetSessionAttrs.Primary), ("standby", TargetSessionAttrs.Standby), ("prefer-standby", TargetSessionAttrs.PreferStandby),
     ];
 
-    private const string TlsNote = "no effect yet: this build speaks no TLS";
+    private const string CiphersNote = "on Linux and macOS only; a choice costs memory per connection, as OpenSSL's settings are then not shared";
 
     private static readonly EnumKind<AuthType> AuthTypes = new(
         [
@@ -29,7 +29,10 @@ internal static class GlobalSettings
 
     private static readonly EnumKind<TargetSessionAttrs> TargetAttrs = new(TargetSessionAttrsWords);
 
-    private static readonly string[] SslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    private static readonly EnumKind<SslMode> SslModes = new(
+        [("disable", SslMode.Disable), ("allow", SslMode.Allow), ("prefer", SslMode.Prefer), ("require", SslMode.Require),
+            ("verify-ca", SslMode.VerifyCa), ("verify-full", SslMode.VerifyFull)]);
+
     private static readonly bool Windows = OperatingSystem.IsWindows();
 
     public static readonly ImmutableArray<Setting<S>> All =
@@ -49,15 +52,15 @@ internal static class GlobalSettings
         Time("cancel_wait_timeout", s => s.CancelWaitTimeout, (s, v) => s with { CancelWaitTimeout = v }, "limit of a cancel request's wait"),
         Time("client_idle_timeout", s => s.ClientIdleTimeout, (s, v) => s with { ClientIdleTimeout = v }, "close a client idle this long; 0 is never", scopes: "user"),
         Time("client_login_timeout", s => s.ClientLoginTimeout, (s, v) => s with { ClientLoginTimeout = v }, "limit of a client's login; 0 is none"),
-        Named("client_tls13_ciphers", new TextKind(emptyIsUnset: true), null, "TLS 1.3 suites for clients", TlsNote),
-        Named("client_tls_ca_file", new TextKind(), "", "CA that client certificates must chain to", TlsNote),
-        Named("client_tls_cert_file", new TextKind(), "", "own certificate towards clients", TlsNote),
-        Named("client_tls_ciphers", new TextKind(), "default", "TLS suites up to 1.2 for clients", TlsNote),
-        Named("client_tls_dheparams", Words("none", "auto", "legacy"), "auto", "DH parameters", TlsNote),
-        Named("client_tls_ecdhcurve", new TextKind(), "auto", "none, auto or the name of a curve", TlsNote),
-        Named("client_tls_key_file", new TextKind(), "", "own key towards clients", TlsNote),
-        Named("client_tls_protocols", new TextKind(), "secure", "TLS versions for clients", TlsNote),
-        SslMode("client_tls_sslmode", "disable", "whether clients may or must use TLS", "TLS with clients"),
+        Optional("client_tls13_ciphers", s => s.ClientTls13Ciphers, (s, v) => s with { ClientTls13Ciphers = v }, "TLS 1.3 suites for clients", note: CiphersNote),
+        Text("client_tls_ca_file", s => s.ClientTlsCaFile, (s, v) => s with { ClientTlsCaFile = v }, "CA that client certificates must chain to"),
+        Text("client_tls_cert_file", s => s.ClientTlsCertFile, (s, v) => s with { ClientTlsCertFile = v }, "own certificate towards clients, with its chain"),
+        Text("client_tls_ciphers", s => s.ClientTlsCiphers, (s, v) => s with { ClientTlsCiphers = v }, "TLS suites up to 1.2 for clients, in OpenSSL's syntax", note: CiphersNote),
+        Named("client_tls_dheparams", Words("none", "auto", "legacy"), "auto", "DH parameters", "no effect: .NET offers no DHE suites to clients", heeded: ["none"]),
+        Named("client_tls_ecdhcurve", new TextKind(), "auto", "none, auto or the name of a curve", "no effect: .NET cannot choose; the system's OpenSSL does, see Groups in openssl.cnf"),
+        Text("client_tls_key_file", s => s.ClientTlsKeyFile, (s, v) => s with { ClientTlsKeyFile = v }, "own key towards clients, without a passphrase"),
+        Text("client_tls_protocols", s => s.ClientTlsProtocols, (s, v) => s with { ClientTlsProtocols = v }, "TLS versions for clients"),
+        Setting<S>.Of("client_tls_sslmode", SslModes, s => s.ClientTlsSslMode, (s, v) => s with { ClientTlsSslMode = v }, "whether clients may or must use TLS, and whether their certificates are checked"),
         Optional("conffile", s => s.ConfFile, (s, v) => s with { ConfFile = v }, "the configuration file; a changed one is used at the next RELOAD", plainEnvironment: false),
         Number("default_pool_size", s => s.DefaultPoolSize, (s, v) => s with { DefaultPoolSize = v }, "server connections per pool, that is per database and user", scopes: "database and user, as pool_size"),
         Switch("disable_pqexec", s => s.DisablePqexec, (s, v) => s with { DisablePqexec = v }, "refuse the simple query protocol", reloadable: false),
@@ -111,13 +114,13 @@ internal static class GlobalSettings
         Text("server_reset_query", s => s.ServerResetQuery, (s, v) => s with { ServerResetQuery = v }, "run when a server connection is released in session mode; empty is none"),
         Switch("server_reset_query_always", s => s.ServerResetQueryAlways, (s, v) => s with { ServerResetQueryAlways = v }, "run server_reset_query in every mode"),
         Switch("server_round_robin", s => s.ServerRoundRobin, (s, v) => s with { ServerRoundRobin = v }, "use free server connections in turn instead of the last used first"),
-        Named("server_tls13_ciphers", new TextKind(emptyIsUnset: true), null, "TLS 1.3 suites towards servers", TlsNote),
-        Named("server_tls_ca_file", new TextKind(), "", "CA of server certificates", TlsNote),
-        Named("server_tls_cert_file", new TextKind(), "", "own certificate towards servers", TlsNote),
-        Named("server_tls_ciphers", new TextKind(), "default", "TLS suites up to 1.2 towards servers", TlsNote),
-        Named("server_tls_key_file", new TextKind(), "", "own key towards servers", TlsNote),
-        Named("server_tls_protocols", new TextKind(), "secure", "TLS versions towards servers", TlsNote),
-        SslMode("server_tls_sslmode", "prefer", "whether connections to servers may or must use TLS", "TLS with servers"),
+        Optional("server_tls13_ciphers", s => s.ServerTls13Ciphers, (s, v) => s with { ServerTls13Ciphers = v }, "TLS 1.3 suites towards servers", note: CiphersNote),
+        Text("server_tls_ca_file", s => s.ServerTlsCaFile, (s, v) => s with { ServerTlsCaFile = v }, "CA that server certificates must chain to; empty is the system's"),
+        Text("server_tls_cert_file", s => s.ServerTlsCertFile, (s, v) => s with { ServerTlsCertFile = v }, "own certificate towards servers, with its chain"),
+        Text("server_tls_ciphers", s => s.ServerTlsCiphers, (s, v) => s with { ServerTlsCiphers = v }, "TLS suites up to 1.2 towards servers, in OpenSSL's syntax", note: CiphersNote),
+        Text("server_tls_key_file", s => s.ServerTlsKeyFile, (s, v) => s with { ServerTlsKeyFile = v }, "own key towards servers, without a passphrase"),
+        Text("server_tls_protocols", s => s.ServerTlsProtocols, (s, v) => s with { ServerTlsProtocols = v }, "TLS versions towards servers"),
+        Setting<S>.Of("server_tls_sslmode", SslModes, s => s.ServerTlsSslMode, (s, v) => s with { ServerTlsSslMode = v }, "whether connections to servers may or must use TLS, and whether certificates and host names are checked"),
         Switch("so_reuseport", s => s.SoReuseport, (s, v) => s with { SoReuseport = v }, "let several processes listen on the TCP port", note: "one process uses all cores; this is for a new process beside an old one", reloadable: false),
         Number("stats_period", s => s.StatsPeriod, (s, v) => s with { StatsPeriod = v }, "seconds over which averages are taken", min: 1),
         Text("stats_users", s => s.StatsUsers, (s, v) => s with { StatsUsers = v }, "users allowed SHOW on the console, comma separated"),
@@ -143,6 +146,8 @@ internal static class GlobalSettings
 
         Own("target_session_attrs", TargetAttrs, s => s.TargetSessionAttrs, (s, v) => s with { TargetSessionAttrs = v }, "which hosts are connected to, as in libpq; hosts that do not fit are passed over", scopes: "database"),
         Own("log_format", Words("text", "json"), s => s.LogFormat, (s, v) => s with { LogFormat = v! }, "lines of the log on the console and in logfile: text (PgBouncer's) or json, one object a line"),
+        Own("server_tls_sslnegotiation", new EnumKind<bool>([("postgres", false), ("direct", true)]), s => s.ServerTlsDirect, (s, v) => s with { ServerTlsDirect = v },
+            "how TLS with servers begins: asked for with a SSLRequest, or at once (PostgreSQL 17 and later)"),
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
         Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),
@@ -187,9 +192,4 @@ internal static class GlobalSettings
             (s, v) => s with { Inert = s.Inert.SetItem(name, kind.Show(v) ?? "") },
             meaning, note, inert: true, reloadable, secret, plainEnvironment: plainEnvironment, unsupported: unsupported, heeded: heeded);
 
-    // allow and prefer promise nothing, so plain connections keep them; require and stricter do promise.
-    private static Setting<S> SslMode(string name, string byDefault, string meaning, string missing) =>
-        Named(name, Words(SslModes), byDefault, meaning, "allow and prefer connect without TLS in this build; require, verify-ca and verify-full are refused",
-            unsupported: v => v.ToLowerInvariant() is "require" or "verify-ca" or "verify-full" ? missing : null,
-            heeded: ["disable"]);
 }

@@ -6,7 +6,7 @@ namespace Pooler.Engine.Configuration;
 /// The global settings, typed. Names are those of the ini file in Pascal case; how each is read, checked and
 /// documented is declared in the settings table. Times of zero mean what each setting says, mostly "off".
 /// </summary>
-public sealed record PoolerSettings
+public sealed partial record PoolerSettings
 {
     /// <summary><c>admin_users</c>: users allowed every console command, comma separated.</summary>
     public string AdminUsers { get; init; } = "";

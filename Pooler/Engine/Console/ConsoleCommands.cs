@@ -119,14 +119,18 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         // The only parameter of PostgreSQL's that shows: in SHOW CLIENTS.
         if (name.Equals("application_name", StringComparison.OrdinalIgnoreCase))
             return ConsoleStatement.Of("SET", session => session.ApplicationName = rest);
-        return Admin("SET", session =>
+        return new ConsoleStatement(null, (session, _) =>
         {
+            DemandAdmin(session);
             var engine = session.Console.Engine;
-            engine.ChangeSettings(settings => SettingsTable.TrySet(settings, name, rest, out var changed, out var error)
+            var applied = engine.ChangeSettings(settings => SettingsTable.TrySet(settings, name, rest, out var changed, out var error)
                 ? changed
                 : throw new ConsoleException(PgError.Error(SqlState.InvalidParameterValue, $"SET failed: {error}")));
             session.Console.Core.Log.Command($"SET {name}");
-            return Task.CompletedTask;
+            return Task.FromResult(new ConsoleAnswer("SET")
+            {
+                Notice = applied ? null : new PgError("NOTICE", "00000", "TLS settings could not be applied, still using old configuration"),
+            });
         });
     }
 

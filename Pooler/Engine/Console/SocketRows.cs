@@ -1,3 +1,4 @@
+using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
@@ -106,7 +107,7 @@ internal sealed class SocketRows(AdminConsole console)
             clock.Text(identity.ConnectedAt), clock.Text(client.RequestStart != 0 ? client.RequestStart : client.LastActivity),
             (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
             ConnectionName.PointerOf(isServer: false, identity.Id), client.Server is { } server ? ConnectionName.PointerOf(isServer: true, server.Id) : "",
-            0, "", client.Parameters["application_name"] ?? "", client.PreparedStatementCount, (int)identity.Id,
+            0, Tls(client.Connection), client.Parameters["application_name"] ?? "", client.PreparedStatementCount, (int)identity.Id,
         ];
     }
 
@@ -122,7 +123,7 @@ internal sealed class SocketRows(AdminConsole console)
             clock.Text(server.ConnectedAt), clock.Text(server.LinkedAt),
             0, 0, server.CloseNeeded ? 1 : 0,
             ConnectionName.PointerOf(isServer: true, server.Id), server.Client is { } client ? ConnectionName.PointerOf(isServer: false, client.Identity.Id) : "",
-            server.BackendPid, "", server.Parameters["application_name"] ?? "", server.Statements.Count, (int)server.Id,
+            server.BackendPid, Tls(server.Connection), server.Parameters["application_name"] ?? "", server.Statements.Count, (int)server.Id,
         ];
     }
 
@@ -135,7 +136,7 @@ internal sealed class SocketRows(AdminConsole console)
             "C", login.User ?? "(nouser)", login.Pool?.Database.Name ?? "(nodb)", Word(login.Replication), state,
             login.Address, login.Port, local.Address, local.Port,
             clock.Text(login.StartedAt), clock.Text(login.StartedAt), (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
-            ConnectionName.PointerOf(isServer: false, login.Id), "", 0, "", "", 0, (int)login.Id,
+            ConnectionName.PointerOf(isServer: false, login.Id), "", 0, Tls(login.Connection), "", 0, (int)login.Id,
         ];
     }
 
@@ -174,9 +175,11 @@ internal sealed class SocketRows(AdminConsole console)
             "C", session.User, EngineCore.ConsoleDatabase, "none", state,
             session.Address, session.Port, local.Address, local.Port,
             clock.Text(session.ConnectedAt), clock.Text(session.LastRequest), 0, 0, 0,
-            ConnectionName.PointerOf(isServer: false, session.Id), "", 0, "", session.ApplicationName, session.PreparedStatementCount, (int)session.Id,
+            ConnectionName.PointerOf(isServer: false, session.Id), "", 0, Tls(session.Connection), session.ApplicationName, session.PreparedStatementCount, (int)session.Id,
         ];
     }
+
+    private static string Tls(Connection? connection) => connection?.Tls?.Description ?? "";
 
     /// <summary>One moment, in the loops' microseconds and on the wall.</summary>
     private sealed class Clock(EngineCore core)

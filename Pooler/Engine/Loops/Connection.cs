@@ -58,6 +58,15 @@ public abstract class Connection
     public abstract bool Send(ReadOnlySpan<byte> data);
 
     /// <summary>
+    /// Begins TLS on a connection that spoke in the clear. Ends in <see cref="IConnectionHandler.OnSecured"/> or
+    /// <see cref="IConnectionHandler.OnClosed"/>, never inside this call; closing the connection calls it off. Until
+    /// then nothing is delivered and nothing must be sent: it is dropped, as it would go in the clear.
+    /// </summary>
+    /// <param name="handshake">What to agree on.</param>
+    /// <param name="received">Bytes already delivered that belong to the handshake; the handler counts them as consumed.</param>
+    public abstract void StartTls(TlsHandshake handshake, ReadOnlySpan<byte> received);
+
+    /// <summary>
     /// Stops reading. Bytes stay in the kernel (or kept, if already read). Idempotent. The handler is still asked when
     /// the peer ends or the connection breaks; see <see cref="IConnectionHandler.OnReadable"/>.
     /// </summary>
@@ -145,6 +154,9 @@ public interface IConnectionHandler
     /// others can take it before this has come must check under their lock that it is still this loop's.
     /// </remarks>
     void OnMoved(Connection connection);
+
+    /// <summary>TLS was agreed on: <see cref="Connection.Tls"/> tells what, and bytes are delivered again.</summary>
+    void OnSecured(Connection connection) => throw new InvalidOperationException("This handler begins no TLS.");
 
     /// <summary>
     /// The peer closed the connection, or it failed, or connecting failed, or a handler threw. Called once, after the

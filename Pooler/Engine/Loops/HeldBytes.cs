@@ -30,7 +30,10 @@ internal struct HeldBytes
     /// Free space behind the bytes, at least <paramref name="atLeast"/> long. Grows by doubling, so that a big message
     /// is copied a constant number of times.
     /// </summary>
-    public Span<byte> Room(int atLeast)
+    public Span<byte> Room(int atLeast) => RoomMemory(atLeast).Span;
+
+    /// <inheritdoc cref="Room"/>
+    public Memory<byte> RoomMemory(int atLeast)
     {
         if (_array is null)
         {
@@ -55,7 +58,7 @@ internal struct HeldBytes
             _end = length;
         }
 
-        return _array.AsSpan(_end);
+        return _array.AsMemory(_end);
     }
 
     /// <summary>Counts bytes that were written into <see cref="Room"/>.</summary>

@@ -17,23 +17,33 @@ internal abstract partial class LoopConnection
             return;
         if ((Flags & State.Accepted) != 0)
             Owner.CountAccepted(-1);
+        var handshaking = (Flags & State.Handshaking) != 0;
         Flags = State.Closed;
         _generation = Interlocked.Increment(ref _lastGeneration);
         _input.Release();
         CloseSocket();
         _output.Release();
+        CloseTls(handshaking);
     }
 
     public override void CloseAfterSend()
     {
         if (IsClosed)
             return;
-        if ((Flags & (State.Connecting | State.SendFailed)) != 0)
+        // In a handshake there is nothing that could be sent: it would go in the clear.
+        if ((Flags & (State.Connecting | State.SendFailed | State.Handshaking)) != 0)
         {
             Close();
             return;
         }
 
+        _tls?.SendEnd();
+        Linger();
+    }
+
+    /// <summary>Leaves the rest to the loop: pending output, our end, the peer's.</summary>
+    private void Linger()
+    {
         Flags |= State.Lingering;
         _input.Release();
         if (HasPendingOutput)

@@ -29,7 +29,7 @@ internal abstract partial class LoopConnection
     {
         if ((Flags & State.Paused) == 0 || IsClosed)
             return;
-        Flags = (Flags & ~State.Paused) | (HasKeptInput ? State.DeliverKept : 0);
+        Flags = (Flags & ~State.Paused) | (_input.IsEmpty ? 0 : State.DeliverKept);
         Owner.AddReady(this, _generation, Readiness.Bytes);
     }
 
@@ -63,7 +63,7 @@ internal abstract partial class LoopConnection
     {
         for (var reads = 0; ; reads++, certain = false)
         {
-            if (!TryGetFlags(generation, out var flags) || (flags & State.Lingering) != 0)
+            if (!TryGetFlags(generation, out var flags) || (flags & (State.Lingering | State.Handshaking)) != 0)
                 return;
             if ((flags & State.Held) != 0)
             {
@@ -90,7 +90,7 @@ internal abstract partial class LoopConnection
                 return;
             }
 
-            if (!certain && readiness == Readiness.Bytes && !HasInput())
+            if (!certain && readiness == Readiness.Bytes && _tls is not { HasWork: true } && !HasInput())
             {
                 ArmReading();
                 return;
@@ -99,7 +99,7 @@ internal abstract partial class LoopConnection
             var answer = Handler.OnReadable(this, readiness);
             Volatile.ReadBarrier();
             if (answer == ReadAnswer.NotMine || !TryGetFlags(generation, out flags) || (flags & State.Lingering) != 0
-                || !Obey(answer, readiness) || !ReadOnce(generation, readiness))
+                || !Obey(answer, readiness) || !(_tls is null ? ReadOnce(generation, readiness) : ReadSecured(generation, readiness)))
             {
                 return;
             }

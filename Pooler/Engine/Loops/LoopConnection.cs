@@ -74,16 +74,19 @@ internal abstract partial class LoopConnection : Connection
 
         /// <summary>The pooler stands still: see <see cref="Connection.Hold"/>.</summary>
         Held = 1024,
+
+        /// <summary>A TLS handshake is under way: what arrives is its own, and the handler is not asked.</summary>
+        Handshaking = 2048,
     }
 
     public override bool IsClosed => (Flags & (State.Closed | State.Lingering)) != 0;
 
     public override bool HasPendingOutput => !_output.IsEmpty;
 
-    public override bool HasKeptInput => !_input.IsEmpty;
+    public override bool HasKeptInput => !_input.IsEmpty || _tls is { Received.IsEmpty: false };
 
     public override bool CanBeTaken =>
-        (Flags & ~State.Accepted) == 0 && !HasPendingOutput && !HasKeptInput;
+        (Flags & ~State.Accepted) == 0 && !HasPendingOutput && !HasKeptInput && _tls is not { Ended: true };
 
     internal LoopThread Owner => (LoopThread)Loop;
 
@@ -149,6 +152,14 @@ internal abstract partial class LoopConnection : Connection
         Debug.Assert(Loop.IsCurrent);
         if (IsClosed || (Flags & State.SendFailed) != 0 || data.IsEmpty)
             return !HasPendingOutput;
+        return _tls is null ? SendAsIs(data) : SendEncrypted(data);
+    }
+
+    /// <summary><see cref="Send"/> of what goes over the wire.</summary>
+    internal bool SendAsIs(ReadOnlySpan<byte> data)
+    {
+        if (IsClosed || (Flags & State.SendFailed) != 0)
+            return !HasPendingOutput;
         if (HasPendingOutput || (Flags & State.Connecting) != 0)
         {
             _output.Append(data);
@@ -208,9 +219,12 @@ internal abstract partial class LoopConnection : Connection
                 return;
         }
 
-        if ((flags & State.Lingering) != 0)
+        if ((flags & (State.Lingering | State.Handshaking)) != 0)
         {
-            Linger(events);
+            if ((flags & State.Lingering) != 0)
+                Linger(events);
+            else
+                ContinueHandshake(events);
             return;
         }
 
@@ -234,9 +248,12 @@ internal abstract partial class LoopConnection : Connection
     {
         if (!TryGetFlags(generation, out var flags))
             return;
-        if ((flags & State.Lingering) != 0)
+        if ((flags & (State.Lingering | State.Handshaking)) != 0)
         {
-            Discard();
+            if ((flags & State.Lingering) != 0)
+                Discard();
+            else
+                ReceiveHandshake();
             return;
         }
 

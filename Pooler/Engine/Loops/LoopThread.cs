@@ -22,6 +22,8 @@ internal abstract partial class LoopThread : EventLoop
     private bool _stopped;
     private volatile bool _stopping;
     private int _acceptedConnections;
+    private byte[]? _decryptionBuffer;
+    private byte[]? _encryptionBuffer;
 
     protected LoopThread(int index, TimeProvider timeProvider, ConnectionTable table, ILogger logger)
         : base(index, timeProvider)
@@ -37,6 +39,15 @@ internal abstract partial class LoopThread : EventLoop
     /// The one receive buffer. Pinned, because it lives as long as the loop and the kernel writes to it all the time.
     /// </summary>
     public byte[] ReceiveBuffer { get; } = GC.AllocateUninitializedArray<byte>(ReceiveBufferSize, pinned: true);
+
+    /// <summary>
+    /// Where connections with TLS decrypt to: kept input that is put in front, and two records of the usual size, as one
+    /// read of the socket brings them.
+    /// </summary>
+    public byte[] DecryptionBuffer => _decryptionBuffer ??= GC.AllocateUninitializedArray<byte>(ReceiveBufferSize + 2 * TlsRecord.MaxPlaintext);
+
+    /// <summary>Where connections with TLS gather what they encrypt.</summary>
+    public byte[] EncryptionBuffer => _encryptionBuffer ??= GC.AllocateUninitializedArray<byte>(TlsRecord.MaxPlaintext);
 
     /// <summary>How many clients the listener has given to this loop that are still open. Any thread may ask.</summary>
     public int AcceptedConnections => Volatile.Read(ref _acceptedConnections);

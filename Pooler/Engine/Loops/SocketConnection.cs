@@ -313,12 +313,12 @@ internal sealed class SocketConnection : LoopConnection
     /// </summary>
     private void ReadAheadForEnd(LoopThread loop, int generation)
     {
-        while (Input.Length < ReadAhead)
+        while (ReceivedAhead.Length < ReadAhead)
         {
             var received = TryReceive(loop.ReceiveBuffer, out var error);
             if (received > 0)
             {
-                Input.Append(loop.ReceiveBuffer.AsSpan(0, received));
+                ReceivedAhead.Append(loop.ReceiveBuffer.AsSpan(0, received));
                 Flags &= ~State.InputSeen;
                 continue;
             }

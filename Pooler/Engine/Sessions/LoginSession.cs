@@ -122,7 +122,11 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         : readiness == Readiness.Bytes ? ReadAnswer.Pause
         : ReadAnswer.Close;
 
-    public void OnClosed(Connection connection, Exception? error) => End("client unexpected eof");
+    public void OnClosed(Connection connection, Exception? error)
+    {
+        LogFailedHandshake(error);
+        End("client unexpected eof");
+    }
 
     public int OnReceived(Connection connection, Span<byte> data)
     {
@@ -188,6 +192,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
 
     private int ReceiveStartup(ReadOnlySpan<byte> data)
     {
+        if (BeginsDirectTls(data)) return data.Length;
         if (data.Length < 4) return 0;
         var length = BinaryPrimitives.ReadInt32BigEndian(data);
         if (StartupPacket.CheckLength(length) is { } wrong)
@@ -202,20 +207,24 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             case StartupKind.Invalid:
                 Fail(packet.Error!);
                 return 0;
+            case StartupKind.SslRequest when _connection.Tls is not null:
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, "SSL req inside SSL"));
+                return 0;
             case StartupKind.SslRequest when !_sslAsked:
-                _sslAsked = true;
-                _connection.Send("N"u8);
-                return length;
+                return AnswerSslRequest(bytesFollow: data.Length > length) ? length : 0;
             case StartupKind.GssEncryptionRequest when !_gssAsked:
-                _gssAsked = true;
-                _connection.Send("N"u8);
-                return length;
+                return AnswerGssRequest(bytesFollow: data.Length > length) ? length : 0;
             case StartupKind.CancelRequest:
                 End("cancel request");
                 Engine.Cancels.Accept(_context, _connection, _id, CancelKey.Join(packet.CancelProcessId, packet.CancelKey.Span));
                 return length;
             case StartupKind.Startup:
                 _startup = packet;
+                if (LacksTls)
+                {
+                    Fail(PgError.Fatal(SqlState.ProtocolViolation, "SSL required"));
+                    return 0;
+                }
                 Begin(packet);
                 return length;
             default:

@@ -62,6 +62,7 @@ internal sealed partial class ServerSession
         _authentication = null;
         _attributes = default;
         _questionSent = _connectQuerySent = _serverRefused = false;
+        ForgetEncryption();
         Connection = _loginLoop!.Connect(Target!, _engine.SocketOptions, this);
         var limit = _engine.Settings.ServerConnectTimeout;
         if (limit > TimeSpan.Zero)

@@ -18,6 +18,7 @@ internal sealed partial class ServerSession
 
     public void OnConnected(Connection connection)
     {
+        if (!IsEncryptionSettled(connection)) return;
         _authentication = new ServerAuthentication(_engine.CredentialsFor(Pool));
         var writer = Context.ToServer;
         writer.Clear();
@@ -29,6 +30,7 @@ internal sealed partial class ServerSession
 
     private int ReceiveLogin(Connection connection, Span<byte> data)
     {
+        if (_encryption is not null) return ReceiveEncryptionAnswer(data);
         var pos = 0;
         while (IsLoginOf(connection) && data.Length - pos >= MessageHeader.Size)
         {

@@ -130,7 +130,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     {
         if (State == ServerState.Login)
         {
-            FailLogin(PgError.Fatal(SqlState.ConnectionFailure,
+            FailLogin(HandshakeError(error) ?? PgError.Fatal(SqlState.ConnectionFailure,
                 error is null
                     ? $"server {Target} closed the connection during login"
                     : $"could not connect to server {Target}: {error.Message}",

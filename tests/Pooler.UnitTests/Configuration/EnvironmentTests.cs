@@ -146,10 +146,11 @@ public sealed class EnvironmentTests : IDisposable
     }
 
     [Fact]
-    public void A_database_url_that_requires_tls_is_refused()
+    public void A_database_url_that_requires_tls_sets_the_mode_towards_servers()
     {
-        var result = ThrowawayFiles.LoadEnvironment(("DATABASE_URL", "postgres://u:p@h/d?sslmode=require"));
-        Assert.Contains("environment variable DATABASE_URL: sslmode: server_tls_sslmode = \"require\": this build does not support TLS with servers yet", result.Errors.Select(e => e.ToString()));
+        Assert.Equal(SslMode.Require, ThrowawayFiles.LoadEnvironment(("DATABASE_URL", "postgres://u:p@h/d?sslmode=require")).Configuration!.Settings.ServerTlsSslMode);
+        var wrong = ThrowawayFiles.LoadEnvironment(("DATABASE_URL", "postgres://u:p@h/d?sslmode=on"));
+        Assert.Contains("environment variable DATABASE_URL: sslmode: server_tls_sslmode = \"on\": allowed: disable, allow, prefer, require, verify-ca, verify-full", wrong.Errors.Select(e => e.ToString()));
     }
 
     [Fact]

@@ -136,11 +136,10 @@ public sealed class IniFileTests : IDisposable
     [Fact]
     public void Settings_without_effect_are_taken_with_a_warning()
     {
-        var result = _files.Load("[pgbouncer]\ndns_max_ttl = 7\nserver_tls_sslmode = disable\nclient_tls_sslmode = prefer\npkt_buf = 4096\n[databases]\n* = host=x\n");
+        var result = _files.Load("[pgbouncer]\nserver_tls_sslmode = disable\nclient_tls_ecdhcurve = secp384r1\npkt_buf = 4096\n[databases]\n* = host=x\n");
         Good(result);
         Assert.Equal(
-            ["dns_max_ttl: no effect yet: names are resolved by the operating system at each connect",
-             "client_tls_sslmode: allow and prefer connect without TLS in this build; require, verify-ca and verify-full are refused",
+            ["client_tls_ecdhcurve: no effect: .NET cannot choose; the system's OpenSSL does, see Groups in openssl.cnf",
              "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD"],
             result.Warnings.Select(w => w.Message));
     }

@@ -12,7 +12,7 @@ public sealed class SettingsTableTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has other rows");
         var keys = SettingsTable.Describe(new PoolerSettings()).Select(r => r.Key).ToList();
-        var ours = new[] { "event_loops", "io_backend", "http_addr", "http_port", "http_admin_port", "http_admin_key" };
+        var ours = new[] { "target_session_attrs", "log_format", "server_tls_sslnegotiation", "event_loops", "io_backend", "http_addr", "http_port", "http_admin_port", "http_admin_key" };
         Assert.Equal(ours, keys[100..]);
         Assert.Equal(keys[..100].Where(k => k != "pool_mode").Order(StringComparer.Ordinal), keys[..100].Where(k => k != "pool_mode"));
         Assert.Equal(["pkt_buf", "pool_mode", "pool_idle_timeout"], keys[keys.IndexOf("pkt_buf")..(keys.IndexOf("pkt_buf") + 3)]);
@@ -54,8 +54,7 @@ public sealed class SettingsTableTests
     [InlineData("log_stats", "2", "log_stats = \"2\": allowed: 0 or 1 (also off/on, no/yes, false/true)")]
     [InlineData("pool_mode", "transactoin", "pool_mode = \"transactoin\": allowed: session, transaction, statement; did you mean transaction?")]
     [InlineData("auth_type", "pam", "auth_type = \"pam\": this build does not support PAM yet; allowed: any, trust, plain, md5, scram-sha-256, cert, hba")]
-    [InlineData("client_tls_sslmode", "require", "client_tls_sslmode = \"require\": this build does not support TLS with clients yet")]
-    [InlineData("server_tls_sslmode", "verify-full", "server_tls_sslmode = \"verify-full\": this build does not support TLS with servers yet")]
+    [InlineData("client_tls_sslmode", "on", "client_tls_sslmode = \"on\": allowed: disable, allow, prefer, require, verify-ca, verify-full")]
     [InlineData("listen_port", "6433", "listen_port cannot be changed while running: change the configuration and restart")]
     [InlineData("pool_mod", "session", "unknown setting pool_mod; did you mean pool_mode?")]
     [InlineData("http_addr", "intranet", "http_addr cannot be changed while running: change the configuration and restart")]

@@ -169,6 +169,9 @@ internal sealed class ManualConnection : Connection
         return true;
     }
 
+    public override void StartTls(TlsHandshake handshake, ReadOnlySpan<byte> received) =>
+        throw new NotSupportedException("The test's bytes are in the clear.");
+
     public override void PauseReading() => IsPaused = true;
 
     public override void ResumeReading()

@@ -12,7 +12,7 @@ internal sealed class SessionHarness
 {
     public SessionHarness(Func<PoolerSettings, PoolerSettings>? change = null)
     {
-        var settings = new PoolerSettings { AuthType = AuthType.Trust, UnixSocketDir = "", DefaultPoolSize = 1 };
+        var settings = new PoolerSettings { AuthType = AuthType.Trust, UnixSocketDir = "", DefaultPoolSize = 1, ServerTlsSslMode = SslMode.Disable };
         Loop = new ManualLoop(Clock);
         Core = new EngineCore(new PoolerConfiguration
         {

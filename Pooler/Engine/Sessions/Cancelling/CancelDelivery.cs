@@ -36,12 +36,15 @@ internal sealed class CancelDelivery : IConnectionHandler
     private readonly ServerSession? _server;
     private readonly Func<ValueTask<EndPoint>> _locate;
     private readonly byte[] _key;
+    private readonly string? _host;
+    private EncryptionRequest? _encryption;
     private LoopTimer? _waitTimer;
     private LoopTimer? _connectTimer;
     private volatile DeliveryState _state;
 
     private CancelDelivery(
-        LoopContext context, CancelRequest? request, CancelQueue? queue, ServerSession? server, Func<ValueTask<EndPoint>> locate, byte[] key)
+        LoopContext context, CancelRequest? request, CancelQueue? queue, ServerSession? server, Func<ValueTask<EndPoint>> locate, byte[] key,
+        string? host)
     {
         _context = context;
         _request = request;
@@ -49,6 +52,7 @@ internal sealed class CancelDelivery : IConnectionHandler
         _server = server;
         _locate = locate;
         _key = key;
+        _host = host;
         Id = context.Engine.NextServerId();
         BeganAt = context.Loop.Now;
     }
@@ -76,7 +80,7 @@ internal sealed class CancelDelivery : IConnectionHandler
     /// <summary>To the backend of a server whose client asks for it. On the server's loop.</summary>
     public static void ToServer(LoopContext context, CancelRequest request, CancelQueue queue, ServerSession server)
     {
-        var delivery = new CancelDelivery(context, request, queue, server, Known(server.Target!), KeyOf(server));
+        var delivery = new CancelDelivery(context, request, queue, server, Known(server.Target!), KeyOf(server), server.Address!.Host.Name);
         server.OnCancelBegun(delivery);
         delivery.Enter();
     }
@@ -85,11 +89,11 @@ internal sealed class CancelDelivery : IConnectionHandler
     /// To the backend of a server that is being closed: nobody waits for its query any more. On the server's loop.
     /// </summary>
     public static void ToAbandoned(LoopContext context, ServerSession server) =>
-        new CancelDelivery(context, null, null, null, Known(server.Target!), KeyOf(server)).Enter();
+        new CancelDelivery(context, null, null, null, Known(server.Target!), KeyOf(server), server.Address!.Host.Name).Enter();
 
     /// <summary>To another process. On the loop of the request.</summary>
     public static void ToPeer(LoopContext context, CancelRequest request, CancelQueue queue, Func<ValueTask<EndPoint>> locate, byte[] key) =>
-        new CancelDelivery(context, request, queue, null, locate, key).Enter();
+        new CancelDelivery(context, request, queue, null, locate, key, null).Enter();
 
     /// <summary>It is its turn. On its loop.</summary>
     public void Begin()
@@ -126,6 +130,16 @@ internal sealed class CancelDelivery : IConnectionHandler
 
     public void OnConnected(Connection connection)
     {
+        // The key would let whoever reads it cancel what he likes. Peers take it in the clear, as PgBouncer sends it.
+        _encryption = _host is null ? null : EncryptionRequest.Begin(_context.Engine.Tls.Servers, connection, Target!, _host);
+        if (_encryption is null) Send(connection);
+    }
+
+    public void OnSecured(Connection connection) => Send(connection);
+
+    private void Send(Connection connection)
+    {
+        _encryption = null;
         _connectTimer?.Cancel();
         _waitTimer?.Cancel();
         _state = DeliveryState.Sent;
@@ -140,7 +154,19 @@ internal sealed class CancelDelivery : IConnectionHandler
 
     public ReadAnswer OnReadable(Connection connection, Readiness readiness) => ReadAnswer.Read;
 
-    public int OnReceived(Connection connection, Span<byte> data) => data.Length;
+    public int OnReceived(Connection connection, Span<byte> data)
+    {
+        switch (_encryption?.Receive(connection, data))
+        {
+            case EncryptionAnswer.Plain:
+                Send(connection);
+                break;
+            case EncryptionAnswer.Failed:
+                End(_encryption.Error!.Message);
+                break;
+        }
+        return data.Length;
+    }
 
     public void OnDrained(Connection connection)
     {
