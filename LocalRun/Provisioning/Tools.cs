@@ -17,6 +17,22 @@ public static class Tools
     public static Task<string> PgIsReadyAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         PostgresProgramAsync("pg_isready", "postgresql-client", progress, cancellationToken);
 
+    /// <summary>pg_basebackup.</summary>
+    public static Task<string> PgBaseBackupAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        PostgresProgramAsync("pg_basebackup", "postgresql-client", progress, cancellationToken);
+
+    /// <summary>pg_verifybackup; ships with the server.</summary>
+    public static Task<string> PgVerifyBackupAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        PostgresProgramAsync("pg_verifybackup", "postgresql", progress, cancellationToken);
+
+    /// <summary>pg_receivewal.</summary>
+    public static Task<string> PgReceiveWalAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        PostgresProgramAsync("pg_receivewal", "postgresql-client", progress, cancellationToken);
+
+    /// <summary>pg_recvlogical.</summary>
+    public static Task<string> PgRecvLogicalAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        PostgresProgramAsync("pg_recvlogical", "postgresql-client", progress, cancellationToken);
+
     /// <summary>PgBouncer, to compare with.</summary>
     public static Task<string> PgBouncerAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         GetAsync("pgbouncer", ["pgbouncer"], () => Task.FromResult(Executables.Find("pgbouncer")), progress, cancellationToken);

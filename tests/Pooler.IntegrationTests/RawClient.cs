@@ -66,6 +66,13 @@ internal sealed class RawClient : IDisposable
         return this;
     }
 
+    /// <summary>A startup packet of a minor version of protocol 3.</summary>
+    public RawClient Startup(int minor, string database, string user)
+    {
+        _out.StartupMessage(ProtocolCode.Version30 | minor, user, database, null);
+        return this;
+    }
+
     public RawClient Query(string sql)
     {
         _out.Query(sql);
@@ -131,6 +138,13 @@ internal sealed class RawClient : IDisposable
     public RawClient CopyDone()
     {
         _out.Begin(Frontend.CopyDone).End();
+        return this;
+    }
+
+    /// <summary>A standby's status update inside a CopyBoth stream: nothing written, flushed or applied yet.</summary>
+    public RawClient StatusUpdate()
+    {
+        _out.Begin(Frontend.CopyData).Byte((byte)'r').Bytes(new byte[33]).End();
         return this;
     }
 
@@ -264,10 +278,17 @@ internal sealed class RawClient : IDisposable
     /// <summary>Sends a cancel request over a connection of its own, and waits until the other side closes it.</summary>
     public async Task CancelAsync(EndPoint endPoint)
     {
-        using var canceller = await ConnectAsync(endPoint);
+        using var canceller = await BeginCancelAsync(endPoint);
+        await canceller.ReadToEndAsync();
+    }
+
+    /// <summary>Sends a cancel request over a connection of its own; nothing but its end comes back.</summary>
+    public async Task<RawClient> BeginCancelAsync(EndPoint endPoint)
+    {
+        var canceller = await ConnectAsync(endPoint);
         canceller._out.CancelRequest(Cancellation.ProcessId, Cancellation.Key);
         await canceller.SendAsync();
-        await canceller.ReadToEndAsync();
+        return canceller;
     }
 
     /// <summary>Ends the connection without a word, with a reset instead of an end of stream.</summary>
@@ -364,5 +385,6 @@ internal sealed record RawMessage(char Type, byte[] Body)
         _ => Type.ToString(),
     };
 
-    private string Text => Encoding.UTF8.GetString(Body).TrimEnd('\0');
+    /// <summary>The body as text.</summary>
+    public string Text => Encoding.UTF8.GetString(Body).TrimEnd('\0');
 }

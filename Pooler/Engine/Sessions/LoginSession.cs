@@ -167,8 +167,9 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     public void Fail(PgError error)
     {
         if (_state == LoginState.Ended) return;
-        Write(w => error.WriteTo(w));
+        // The log first: who reads the error may look there for the reason.
         End(error.Message);
+        Write(w => error.WriteTo(w));
         if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(LogName, error.Message);
         _connection.CloseAfterSend();
     }

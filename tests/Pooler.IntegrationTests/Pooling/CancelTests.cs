@@ -66,6 +66,27 @@ public sealed class CancelTests(PostgresForPooler postgres) : PoolerTest(postgre
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task Clients_of_protocol_3_2_get_long_keys_and_others_short_ones(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        foreach (var (minor, length) in new[] { (0, 4), (2, 32), (9999, 32) })
+        {
+            using var client = await RawClient.ConnectAsync(pooler.EndPoint);
+            await client.Startup(minor, database, PostgresForPooler.Trusted).SendAsync();
+            Assert.Equal(minor > 2, (await client.ReadToReadyAsync())[0].Type == 'v');
+            Assert.Equal(length, client.Cancellation.Key.Length);
+            Assert.True(client.Cancellation.ProcessId > 0);
+            await client.Query("SELECT pg_sleep(600)").SendAsync();
+            await Eventually.TrueAsync(async () => await BackendsOfAsync(database, "wait_event = 'PgSleep'") == 1, cancellationToken: Cancelled);
+
+            await client.CancelAsync(pooler.EndPoint);
+
+            Assert.Equal("57014", Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E').Field('C'));
+        }
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task Npgsql_and_psycopg2_can_cancel(Variant variant)
     {
         var database = await NewDatabaseAsync();

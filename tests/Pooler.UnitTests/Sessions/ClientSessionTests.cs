@@ -108,37 +108,6 @@ public sealed class ClientSessionTests
     }
 
     [Fact]
-    public void A_server_stays_back_until_a_cancel_request_for_it_has_arrived()
-    {
-        var harness = new SessionHarness();
-        var client = harness.Accept();
-        client.Receive(SessionHarness.Startup());
-        harness.Loop.Run();
-        harness.WelcomeServer();
-        var login = client.TakeSent();
-        var key = login.AsSpan().IndexOf((byte)'K');
-        var next = harness.Login();
-        var server = harness.Server;
-        client.Receive(SelectOne);
-        next.Receive(SelectOne);
-
-        var canceller = harness.Accept();
-        canceller.Receive([0, 0, 0, 16, 4, 210, 22, 46, .. login[(key + 5)..(key + 13)]]);
-        harness.Loop.Run();
-        var cancel = harness.Loop.Begun[1];
-        server.Receive(Selected);
-        harness.Loop.Run();
-        Assert.Equal("Q(SELECT 1)", SessionHarness.Transcript(server.TakeSent()));
-        Assert.False(canceller.IsClosed);
-        cancel.Handler.OnConnected(cancel);
-        cancel.End();
-        harness.Loop.Run();
-
-        Assert.True(canceller.IsClosed);
-        Assert.Equal("Q(SELECT 1)", SessionHarness.Transcript(server.TakeSent()));
-    }
-
-    [Fact]
     public void Query_wait_timeout_counts_from_when_the_client_began_to_wait()
     {
         var harness = new SessionHarness(s => s with { QueryWaitTimeout = TimeSpan.FromSeconds(10), QueryWaitNotify = 4 });
