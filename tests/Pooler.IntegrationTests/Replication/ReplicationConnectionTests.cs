@@ -90,8 +90,9 @@ public sealed class ReplicationConnectionTests(PostgresForPooler postgres, Publi
         {
             Assert.NotEqual(before, await first.ScalarAsync("SELECT pg_backend_pid()"));
 
-            // All that come now have to wait: an ordinary client, and another one of replication.
+            // All that come now have to wait, in this order: an ordinary client, and another one of replication.
             await ordinary.Query("SELECT 'served'").SendAsync();
+            await Eventually.TrueAsync(() => pooler.Pool(database).ClientsWaiting == 1, cancellationToken: Cancelled);
             var second = pooler.LoginAsync(database, ("replication", "database"));
             await Eventually.TrueAsync(() => pooler.Pool(database).ClientsWaiting == 2, cancellationToken: Cancelled);
             Assert.False(second.IsCompleted);
