@@ -1,7 +1,6 @@
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
-using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine;
 
@@ -44,10 +43,7 @@ internal sealed class Administration(EngineCore engine)
 
     private readonly Lock _lock = new();
     private readonly Suspension _suspension = new(engine);
-    private readonly Dictionary<string, (PoolTotals Before, PoolTotals Last)> _periods = [];
     private volatile StandStill _standStill;
-    private long _periodStart;
-    private long _periodLength;
 
     /// <summary>PAUSE without a name, SUSPEND, or neither.</summary>
     public StandStill StandStill => _standStill;
@@ -212,23 +208,6 @@ internal sealed class Administration(EngineCore engine)
         }
     }
 
-    /// <summary>Per database: the counters, and how they changed in the last full stats_period of how many microseconds.</summary>
-    public IReadOnlyList<(string Database, PoolTotals Totals, PoolTotals LastPeriod, long PeriodLength)> Statistics()
-    {
-        var totals = TotalsByDatabase();
-        lock (_lock)
-        {
-            return
-            [
-                .. totals.Select(t =>
-                {
-                    var period = _periods.TryGetValue(t.Key, out var p) ? p.Last - p.Before : default;
-                    return (t.Key, t.Value, period, _periodLength);
-                }),
-            ];
-        }
-    }
-
     /// <summary>Called a few times a second on one loop.</summary>
     public void OnTick(long now)
     {
@@ -239,44 +218,6 @@ internal sealed class Administration(EngineCore engine)
             if (!engine.Consoles.Any() && !engine.IsHandingOver) _ = Task.Run(ResumeWithoutConsole);
         }
         Pending.Check();
-        if (_periodStart == 0) _periodStart = now;
-        if (now - _periodStart < engine.Settings.StatsPeriod * 1_000_000L) return;
-        var totals = TotalsByDatabase();
-        var all = default(PoolTotals);
-        lock (_lock)
-        {
-            _periodLength = now - _periodStart;
-            _periodStart = now;
-            foreach (var (name, current) in totals)
-            {
-                var before = _periods.TryGetValue(name, out var p) ? p.Last : default;
-                _periods[name] = (before, current);
-                all += current - before;
-            }
-            foreach (var gone in _periods.Keys.Except(totals.Keys).ToArray()) _periods.Remove(gone);
-        }
-        TellStatistics(all, Math.Max(1, _periodLength));
-    }
-
-    private void TellStatistics(PoolTotals period, long length)
-    {
-        long PerSecond(long count) => count * 1_000_000 / length;
-        var figures = new PeriodFigures(
-            PerSecond(period.Transactions), PerSecond(period.Queries), PerSecond(period.ClientParses),
-            PerSecond(period.ServerParses), PerSecond(period.Binds), PerSecond(period.Logins), PerSecond(period.BytesReceived),
-            PerSecond(period.BytesSent), period.TransactionTime / Math.Max(1, period.Transactions),
-            period.QueryTime / Math.Max(1, period.Queries), period.WaitTime / Math.Max(1, period.Transactions));
-        if (engine.Settings.LogStats) engine.Log.Statistics(figures);
-        engine.PeriodEnded?.Invoke($"stats: {figures}");
-    }
-
-    private Dictionary<string, PoolTotals> TotalsByDatabase()
-    {
-        var totals = new Dictionary<string, PoolTotals>();
-        foreach (var pool in engine.Directory.Pools)
-            totals[pool.Database.Name] = totals.GetValueOrDefault(pool.Database.Name) + pool.Totals;
-        totals[EngineCore.ConsoleDatabase] = PoolTotals.Of(engine.ConsoleStatistics);
-        return totals;
     }
 
     private void Kill(ClientSession client, PgError error) => engine.RunOn(client.WaiterLoop, static state =>

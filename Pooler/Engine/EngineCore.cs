@@ -30,6 +30,10 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>How often timeouts and limits are looked after, in microseconds: they are that exact, and no more.</summary>
     private const long MaintenancePeriod = 100_000;
 
+    /// <summary>What the clients of a database are told that a reload has taken away.</summary>
+    public static readonly PgError DatabaseRemoved = PgError.Fatal(SqlState.AdminShutdown, "database removed",
+        hint: "The pooler's configuration does not have this database any more.");
+
     private readonly LoopContext[] _contexts;
     private volatile PoolerSettings _settings;
     private volatile AccessRules _access;
@@ -37,8 +41,7 @@ internal sealed class EngineCore : IPoolHost
     private volatile HashSet<string> _tracked;
     private volatile HashSet<string> _ignored;
     private volatile bool _isSuspended;
-    private long _lastClientId;
-    private long _lastServerId;
+    private long _lastId;
 
     public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider,
         INameResolver? resolver = null)
@@ -55,6 +58,7 @@ internal sealed class EngineCore : IPoolHost
         ConsoleStatistics = [.. loops.Select(_ => new PoolStatistics())];
         Directory = new PoolDirectory(this);
         Administration = new Administration(this);
+        Statistics = new StatisticsPeriods(this);
         Cancels = new CancelRouter(this);
         Hosts = new HostWatch(this, resolver ?? (_settings.ResolvConf is { Length: > 0 } file
             ? new NameServerResolver(ResolverFile.Load(file)) : new SystemResolver()));
@@ -83,6 +87,8 @@ internal sealed class EngineCore : IPoolHost
     public Administration Administration { get; }
 
     public HostWatch Hosts { get; }
+
+    public StatisticsPeriods Statistics { get; }
 
     public PoolerTelemetry Telemetry { get; }
 
@@ -215,9 +221,35 @@ internal sealed class EngineCore : IPoolHost
         foreach (var pool in Directory.Pools) pool.CloseServers("database configuration changed", markOthers: true);
     }
 
+    /// <summary>Takes over a new configuration: its databases and users, and what that means for those who use the old ones.</summary>
+    public void Apply(PoolerConfiguration configuration)
+    {
+        UseSettings(configuration.Settings);
+        foreach (var database in Directory.Apply(configuration))
+        {
+            Log.DatabaseDropped(database.Name);
+            EndPools([.. Directory.PoolsUnordered.Where(p => p.Database == database)]);
+        }
+    }
+
+    /// <summary>Ends all clients and servers of pools whose database is gone.</summary>
+    private void EndPools(HashSet<Pool> pools)
+    {
+        foreach (var client in Clients)
+        {
+            if (!pools.Contains(client.Pool)) continue;
+            RunOn(client.WaiterLoop, static state => ((ClientSession)state!).Kill(DatabaseRemoved), client);
+        }
+        foreach (var pool in pools)
+        {
+            pool.RefuseWaiters(DatabaseRemoved);
+            pool.CloseServers(DatabaseRemoved.Message, markOthers: true);
+        }
+    }
+
     /// <summary>A client was accepted: its first handler.</summary>
     public IConnectionHandler Accept(Connection connection) =>
-        new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastClientId));
+        new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastId));
 
     /// <summary>The HBA rules and name maps of the moment.</summary>
     public AccessRules Access
@@ -252,7 +284,13 @@ internal sealed class EngineCore : IPoolHost
             refusal = PgError.Fatal(SqlState.FeatureNotSupported, "there is no admin console here");
             return null;
         }
-        return ConsoleFactory(new ConsoleRequest(context, connection, id, user, access == ConsoleAccess.Admin, address, port, applicationName));
+        var account = Directory.AddUser(user);
+        if (Budget.AddConsoleClient(Directory.Console, account, Settings, unlimited: access == ConsoleAccess.Admin) is { } limit)
+        {
+            refusal = LimitReached(limit);
+            return null;
+        }
+        return ConsoleFactory(new ConsoleRequest(context, connection, id, account, access == ConsoleAccess.Admin, address, port, applicationName));
     }
 
     public ServerCredentials CredentialsFor(Pool pool)
@@ -267,7 +305,7 @@ internal sealed class EngineCore : IPoolHost
         new ServerSession(this, pool, LoopClock.Microseconds(TimeProvider), NextServerId());
 
     /// <summary>A number for a connection to a server or a peer.</summary>
-    public long NextServerId() => Interlocked.Increment(ref _lastServerId);
+    public long NextServerId() => Interlocked.Increment(ref _lastId);
 
     public void EvictIdleServer(Pool pool, bool sameDatabase)
     {
@@ -275,6 +313,19 @@ internal sealed class EngineCore : IPoolHost
         {
             if (other == pool || (sameDatabase ? other.Database != pool.Database : other.User != pool.User)) continue;
             if (other.EvictIdle("evicted")) return;
+        }
+    }
+
+    public void OnReserveTaken(PoolWaiter waiter)
+    {
+        switch (waiter)
+        {
+            case ClientSession client:
+                Log.ReserveTaken(client.Identity.LogName);
+                break;
+            case LoginSession login:
+                Log.ReserveTaken(login.LogName);
+                break;
         }
     }
 
@@ -323,6 +374,11 @@ internal sealed class EngineCore : IPoolHost
         }
         Administration.Pending.Check();
     }
+
+    /// <summary>A client is refused because of max_db_client_connections or max_user_client_connections.</summary>
+    public static PgError LimitReached(BudgetLimit limit) => PgError.Fatal(SqlState.TooManyConnections, limit == BudgetLimit.Database
+        ? "client connections exceeded (max_db_client_connections)"
+        : "client connections exceeded (max_user_client_connections)");
 
     private static bool IsListed(string list, string name)
     {
@@ -375,8 +431,12 @@ internal sealed class EngineCore : IPoolHost
         if (context.Loop.Index != 0) return;
         foreach (var pool in Directory.PoolsUnordered) pool.Maintain(context.Loop);
         Hosts.OnTick(now);
-        Directory.ForgetUnused(settings.AutodbIdleTimeout, now);
+        Directory.KeepMinimumPools();
+        foreach (var database in Directory.ForgetUnusedDatabases(settings.AutodbIdleTimeout, now)) Log.DatabaseDropped(database.Name);
+        foreach (var (pool, idle) in Directory.ForgetUnusedPools(settings.PoolIdleTimeout, now))
+            Log.PoolForgotten(pool.User.Name, pool.Database.Name, idle / 1_000_000);
         Administration.OnTick(now);
+        Statistics.OnTick(now);
     }
 }
 
@@ -395,5 +455,5 @@ internal enum ConsoleAccess
 
 /// <summary>An authenticated client that asked for the console.</summary>
 internal sealed record ConsoleRequest(
-    LoopContext Context, Connection Connection, long Id, string User, bool IsAdmin, string Address, int Port,
+    LoopContext Context, Connection Connection, long Id, PoolUser User, bool IsAdmin, string Address, int Port,
     string ApplicationName);

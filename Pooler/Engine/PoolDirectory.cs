@@ -15,17 +15,20 @@ internal sealed class PoolDirectory(IPoolHost host)
     /// <summary>All are held (PAUSE without a name): also those that become known meanwhile.</summary>
     public bool HoldsNew { get; set; }
 
+    /// <summary>The admin console as a database: no pool has it, but its clients are counted.</summary>
+    public PoolDatabase Console { get; } = new(new DatabaseSettings { Name = EngineCore.ConsoleDatabase }, isAuto: false);
+
     public IEnumerable<PoolDatabase> Databases => _databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal);
 
     public IEnumerable<PoolUser> Users => _users.Values.OrderBy(u => u.Name, StringComparer.Ordinal);
 
-    public IEnumerable<Pool> Pools => _pools.Values
+    public IEnumerable<Pool> Pools => _pools.Values.Where(p => !p.Database.Removed)
         .OrderBy(p => p.Database.Name, StringComparer.Ordinal).ThenBy(p => p.User.Name, StringComparer.Ordinal);
 
     /// <summary>All databases, in no order.</summary>
     public IEnumerable<PoolDatabase> DatabasesUnordered => _databases.Select(d => d.Value);
 
-    /// <summary>All pools, in no order.</summary>
+    /// <summary>All pools, in no order, and with those of removed databases that are coming to their end.</summary>
     public IEnumerable<Pool> PoolsUnordered => _pools.Values;
 
     /// <summary>A user that the configuration knows, or that a forced user or <c>auth_type = any</c> has made known.</summary>
@@ -37,13 +40,18 @@ internal sealed class PoolDirectory(IPoolHost host)
         _users.GetOrAdd(name, static n => new PoolUser(new UserSettings { Name = n, IsKnown = false }));
 
     /// <summary>The database of that name, made from the <c>*</c> entry when there is no other.</summary>
-    public PoolDatabase? FindDatabase(string name)
+    public PoolDatabase? FindDatabase(string name) => FindDatabase(name, out _);
+
+    /// <summary>The same; tells whether the database was made just now.</summary>
+    public PoolDatabase? FindDatabase(string name, out bool isNew)
     {
+        isNew = false;
         if (_databases.TryGetValue(name, out var database)) return database;
         if (_fallback is not { } fallback) return null;
-        return _databases.GetOrAdd(
-            name, static (n, its) => new PoolDatabase(its.fallback with { Name = n }, isAuto: true) { HeldWithAll = its.HoldsNew },
-            (fallback, HoldsNew));
+        var made = new PoolDatabase(fallback with { Name = name }, isAuto: true) { HeldWithAll = HoldsNew };
+        database = _databases.GetOrAdd(name, made);
+        isNew = database == made;
+        return database;
     }
 
     /// <summary>The database of that name, if it is known already.</summary>
@@ -64,7 +72,8 @@ internal sealed class PoolDirectory(IPoolHost host)
     /// <summary>
     /// Makes a new configuration the current one. Servers whose way to the database changed are closed as they come free.
     /// </summary>
-    public void Apply(PoolerConfiguration configuration)
+    /// <returns>The databases that the configuration has not any more: ending their clients and servers is the caller's part.</returns>
+    public IReadOnlyList<PoolDatabase> Apply(PoolerConfiguration configuration)
     {
         foreach (var (name, settings) in configuration.Users)
         {
@@ -82,28 +91,41 @@ internal sealed class PoolDirectory(IPoolHost host)
             var database = _databases.GetOrAdd(name, static (_, its) => new PoolDatabase(its.settings, isAuto: false) { HeldWithAll = its.HoldsNew },
                 (settings, HoldsNew));
             database.IsAuto = false;
-            database.Removed = false;
             Replace(database, settings);
         }
+        var removed = new List<PoolDatabase>();
         foreach (var (name, database) in _databases)
         {
             if (configuration.Databases.ContainsKey(name)) continue;
-            if (fallback is null)
+            if (!database.IsAuto)
             {
+                // Also with a * entry, which the clients then find: it may lead elsewhere.
                 database.Removed = true;
-                CloseServers(database, "database removed");
-                continue;
+                _databases.TryRemove(name, out _);
+                removed.Add(database);
             }
-            database.IsAuto = true;
-            database.Removed = false;
-            Replace(database, fallback with { Name = name });
+            else if (fallback is not null)
+            {
+                Replace(database, fallback with { Name = name });
+            }
         }
+        return removed;
     }
 
-    /// <summary>Forgets databases made from <c>*</c> that nobody has used for a while.</summary>
-    public void ForgetUnused(TimeSpan idle, long now)
+    /// <summary>
+    /// Makes the pools that have to hold servers although nobody has come yet: those of databases with min_pool_size and a
+    /// forced user. Other pools' users are not known before.
+    /// </summary>
+    public void KeepMinimumPools()
     {
-        if (idle <= TimeSpan.Zero) return;
+        foreach (var database in _databases.Values)
+            if (KeepsMinimum(database)) GetPool(database, AddUser(database.Settings.User!));
+    }
+
+    /// <summary>Forgets databases made from <c>*</c> that nobody has used for a while; returns them.</summary>
+    public IEnumerable<PoolDatabase> ForgetUnusedDatabases(TimeSpan idle, long now)
+    {
+        if (idle <= TimeSpan.Zero) yield break;
         foreach (var database in _databases.Values)
         {
             if (!database.IsAuto || database.IsHeld || database.ClientCount > 0 || database.ServerCount > 0) continue;
@@ -112,8 +134,46 @@ internal sealed class PoolDirectory(IPoolHost host)
             _databases.TryRemove(database.Name, out _);
             foreach (var key in _pools.Keys)
                 if (key.Item1 == database) _pools.TryRemove(key, out _);
+            yield return database;
         }
     }
+
+    /// <summary>
+    /// Forgets pools without clients and servers: those of removed databases at once, others when that has been so for
+    /// <paramref name="idle"/> (zero: never). Returns the latter, and for how many microseconds nobody has used them.
+    /// </summary>
+    public IEnumerable<(Pool Pool, long Idle)> ForgetUnusedPools(TimeSpan idle, long now)
+    {
+        foreach (var (key, pool) in _pools)
+        {
+            if (!pool.IsUnused)
+            {
+                pool.UnusedSince = 0;
+                continue;
+            }
+            if (pool.Database.Removed)
+            {
+                _pools.TryRemove(key, out _);
+                continue;
+            }
+            if (pool.UnusedSince == 0) pool.UnusedSince = now;
+            // A pool that must hold servers is only waiting for them to come back.
+            if (idle <= TimeSpan.Zero || now - pool.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond || KeepsMinimum(pool.Database)) continue;
+            _pools.TryRemove(key, out _);
+            yield return (pool, now - pool.UnusedSince);
+        }
+    }
+
+    /// <summary>A client is about to use a pool that it was given earlier: it may have been forgotten as unused meanwhile.</summary>
+    public void Keep(Pool pool)
+    {
+        pool.UnusedSince = 0;
+        _databases.TryAdd(pool.Database.Name, pool.Database);
+        _pools.TryAdd((pool.Database, pool.User), pool);
+    }
+
+    private bool KeepsMinimum(PoolDatabase database) =>
+        database.Settings.User is not null && (database.Settings.MinPoolSize ?? host.Settings.MinPoolSize) > 0;
 
     private void Replace(PoolDatabase database, DatabaseSettings settings)
     {
@@ -122,6 +182,7 @@ internal sealed class PoolDirectory(IPoolHost host)
         var sameServer = old.Host == settings.Host && old.Port == settings.Port && old.PortList == settings.PortList
             && old.LoadBalanceHosts == settings.LoadBalanceHosts && old.TargetSessionAttrs == settings.TargetSessionAttrs && old.DbName == settings.DbName
             && old.User == settings.User && old.Password == settings.Password && old.ConnectQuery == settings.ConnectQuery
+            && old.AuthDbName == settings.AuthDbName && old.AuthQuery == settings.AuthQuery
             && old.StartupParameters.OrderBy(p => p.Key).SequenceEqual(settings.StartupParameters.OrderBy(p => p.Key));
         if (sameServer) return;
         CloseServers(database, "database configuration changed");

@@ -293,9 +293,8 @@ public sealed class PoolerEngine : IAsyncDisposable
         var tls = TlsContexts.Load(configuration.Settings);
         _configuration = configuration;
         _core.Access = configuration.Access;
-        _core.UseSettings(configuration.Settings);
+        _core.Apply(configuration);
         _sockets.Use(configuration.Settings);
-        _core.Directory.Apply(configuration);
         _core.Cancels.Peers.Apply(configuration.Peers);
         _core.UseTls(tls);
         _options.SettingsChanged?.Invoke(configuration.Settings);

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.Server.Checks;
 using Pooler.Server.Http;
 using Pooler.Server.Logging;
 using Pooler.Server.Unix;
@@ -15,6 +16,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
 {
     private readonly ProcessConfiguration _sources = new(commandLine);
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
+    private readonly CancellationTokenSource _ended = new();
     private LogWriter? _log;
     private PoolerEngine? _engine;
     private ILogger? _logger;
@@ -54,21 +56,30 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         using (_log)
         using (pidFile)
         {
-            return await RunAsync(configuration, read.Warnings, user, pidFile);
+            return await RunAsync(configuration, read, user, pidFile);
         }
     }
 
     /// <summary>Reads the configuration, prints what is wrong with it, and returns the exit code.</summary>
-    public int Check()
+    public async Task<int> CheckAsync()
     {
         var read = _sources.Read();
-        foreach (var error in read.Errors) System.Console.Error.WriteLine($"error: {error}");
-        foreach (var warning in read.Warnings) System.Console.Error.WriteLine($"warning: {warning}");
+        foreach (var error in read.Errors) Print("error", error);
+        if (read.Configuration is { } configuration)
+        {
+            foreach (var warning in ConfigurationReview.OfSettings(read)) Print("warning", warning);
+            foreach (var warning in await ConfigurationReview.OfServersAsync(configuration, CancellationToken.None)) Print("warning", warning);
+        }
+
         System.Console.WriteLine(read.Configuration is null ? "The configuration has mistakes." : "The configuration is good.");
         return read.Configuration is null ? 1 : 0;
+
+        // As compilers do it, so that editors find the place.
+        void Print(string severity, ConfigurationIssue issue) =>
+            System.Console.Error.WriteLine($"{issue.Where ?? _sources.ConfigurationFile ?? "configuration"}: {severity}: {issue.Message}");
     }
 
-    private async Task<int> RunAsync(PoolerConfiguration configuration, IReadOnlyList<ConfigurationIssue> warnings, UnixUser? user, PidFile? pidFile)
+    private async Task<int> RunAsync(PoolerConfiguration configuration, ConfigurationResult read, UnixUser? user, PidFile? pidFile)
     {
         using var host = PoolerHost.Build(
             HttpUrls.Find(configuration.Settings, Environment.GetEnvironmentVariable),
@@ -84,7 +95,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
                 PeriodEnded = figures => ThreadPool.QueueUserWorkItem(_ => _systemd.Status(figures)),
             }));
         _logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process");
-        foreach (var warning in warnings) _logger.LogWarning("{Warning}", warning.ToString());
+        foreach (var warning in ConfigurationReview.OfSettings(read)) _logger.LogWarning("{Warning}", warning.ToString());
         if (pidFile is { ReplacedStale: true }) _logger.LogInformation("stale pidfile, removing");
         if (DescriptorLimit.Describe(configuration) is { } limit) _logger.LogInformation("{Limit}", limit);
         if (commandLine.DaemonChild && configuration.Settings is { LogFile: "", Syslog: false })
@@ -107,8 +118,10 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             _systemd.Ready(_status);
             using var watchdog = _systemd.StartWatchdog(_engine.PulseAsync);
             if (commandLine.DaemonChild) Daemon.Release();
+            _ = ReviewServersAsync(configuration);
 
             await _engine.Completion;
+            await _ended.CancelAsync();
             _systemd.Stopping("Stopped");
             await host.StopAsync();
             _logger.LogInformation("process ended");
@@ -186,14 +199,37 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         {
             var result = _sources.Read(running);
             foreach (var error in result.Errors) _logger!.LogError("{Error}", error.ToString());
-            foreach (var warning in result.Warnings) _logger!.LogWarning("{Warning}", warning.ToString());
-            if (result.Configuration is null) _logger!.LogError("reload failed: everything stays as it was");
-            else _logger!.LogInformation("configuration reloaded");
+            if (result.Configuration is not { } configuration)
+            {
+                _logger!.LogError("reload failed: everything stays as it was");
+                return result;
+            }
+
+            foreach (var warning in ConfigurationReview.OfSettings(result)) _logger!.LogWarning("{Warning}", warning.ToString());
+            _logger!.LogInformation("configuration reloaded");
+            _ = ReviewServersAsync(configuration);
             return result;
         }
         finally
         {
             _systemd.Ready(_status);
+        }
+    }
+
+    /// <summary>Beside the work: a server that is slow to answer must not keep anybody waiting.</summary>
+    private async Task ReviewServersAsync(PoolerConfiguration configuration)
+    {
+        try
+        {
+            foreach (var warning in await ConfigurationReview.OfServersAsync(configuration, _ended.Token)) _logger!.LogWarning("{Warning}", warning.ToString());
+        }
+        catch (OperationCanceledException)
+        {
+            // The process ends.
+        }
+        catch (Exception e)
+        {
+            _logger!.LogDebug(e, "the servers' settings could not be compared with the pools' sizes");
         }
     }
 

@@ -19,7 +19,7 @@ switch (commandLine.Action)
         Console.Write(SettingsReference.Markdown());
         return 0;
     case CommandLineAction.Check:
-        return new PoolerProcess(commandLine).Check();
+        return await new PoolerProcess(commandLine).CheckAsync();
 }
 
 if (commandLine.Reboot) return Refuse("-R is not supported yet: stop the running process first");

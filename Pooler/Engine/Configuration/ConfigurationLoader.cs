@@ -1,4 +1,3 @@
-using System.Net;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Encryption;
@@ -45,7 +44,16 @@ public static class ConfigurationLoader
                 : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers, Access = access },
             Errors = draft.Errors,
             Warnings = draft.Warnings,
+            Origins = Origins(draft),
         };
+    }
+
+    private static Dictionary<string, string> Origins(ConfigurationDraft draft)
+    {
+        var origins = draft.Globals.ToDictionary(g => g.Key, g => g.Value.Where);
+        foreach (var (name, entry) in draft.Databases) origins[$"database {name}"] = entry.Where;
+        foreach (var (name, entry) in draft.Users) origins[$"user {name}"] = entry.Where;
+        return origins;
     }
 
     private static PoolerSettings ReadSettings(ConfigurationDraft draft, ConfigurationSources sources)
@@ -219,11 +227,11 @@ public static class ConfigurationLoader
         if (settings.AuthType != AuthType.Any && users.Values.All(u => string.IsNullOrEmpty(u.Secret)) && settings.AuthFile is null)
             draft.Warn(null, "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD");
 
-        if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !IsLocal(settings.HttpAddr))
+        // Whoever brings a file from PgBouncer may rely on its default without knowing.
+        if (sources.File is not null && !draft.Globals.ContainsKey("pool_mode"))
+            draft.Warn(sources.File, "pool_mode is not set: this pooler then takes transaction, PgBouncer session; set it to either");
+
+        if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !ConfigurationAdvice.IsLocal(settings.HttpAddr))
             draft.Warn(null, "http_admin_port can be reached from other machines and http_admin_key is not set: anyone there can pause the pools");
     }
-
-    private static bool IsLocal(string addresses) =>
-        addresses.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-            .All(a => a.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(a, out var ip) && IPAddress.IsLoopback(ip)));
 }

@@ -43,4 +43,7 @@ public sealed record ConfigurationResult
 
     /// <summary>What was accepted but will not do what it says, and the like.</summary>
     public IReadOnlyList<ConfigurationIssue> Warnings { get; init; } = [];
+
+    /// <summary>Where global settings, and entries as <c>database shop</c> or <c>user bob</c>, were given; defaults are not in it.</summary>
+    public IReadOnlyDictionary<string, string> Origins { get; init; } = new Dictionary<string, string>();
 }

@@ -75,14 +75,14 @@ internal static class UserKeys
         Setting<UserSettings>.Of("max_user_connections", new OverrideKind(zeroIsUnset: true), u => u.MaxUserConnections, (u, v) => u with { MaxUserConnections = v }, "see the global setting"),
         Setting<UserSettings>.Of("max_user_client_connections", new OverrideKind(zeroIsUnset: true), u => u.MaxUserClientConnections, (u, v) => u with { MaxUserClientConnections = v }, "see the global setting"),
         Time("query_timeout", u => u.QueryTimeout, (u, v) => u with { QueryTimeout = v }),
-        Time("query_wait_timeout", u => u.QueryWaitTimeout, (u, v) => u with { QueryWaitTimeout = v }),
+        Setting<UserSettings>.Of("query_wait_timeout", new TimeOverrideKind(), u => u.QueryWaitTimeout, (u, v) => u with { QueryWaitTimeout = v }, "see the global setting"),
         Time("idle_transaction_timeout", u => u.IdleTransactionTimeout, (u, v) => u with { IdleTransactionTimeout = v }),
         Time("transaction_timeout", u => u.TransactionTimeout, (u, v) => u with { TransactionTimeout = v }),
         Time("client_idle_timeout", u => u.ClientIdleTimeout, (u, v) => u with { ClientIdleTimeout = v }),
     ];
 
     private static Setting<UserSettings> Time(string name, Func<UserSettings, TimeSpan?> get, Func<UserSettings, TimeSpan?, UserSettings> set) =>
-        Setting<UserSettings>.Of(name, new TimeOverrideKind(), get, set, "see the global setting");
+        Setting<UserSettings>.Of(name, new TimeOverrideKind(zeroIsUnset: true), get, set, "see the global setting");
 }
 
 /// <summary>Keys of a <c>[peers]</c> entry.</summary>

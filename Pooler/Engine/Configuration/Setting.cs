@@ -9,14 +9,16 @@ namespace Pooler.Engine.Configuration;
 internal sealed class Setting<TTarget>
 {
     private readonly Func<TTarget, string?> _show;
+    private readonly Func<TTarget, string?> _showInConsole;
     private readonly Reader _read;
 
-    private Setting(string name, string kind, string allowed, Func<TTarget, string?> show, Reader read)
+    private Setting(string name, string kind, string allowed, Func<TTarget, string?> show, Func<TTarget, string?> showInConsole, Reader read)
     {
         Name = name;
         Kind = kind;
         Allowed = allowed;
         _show = show;
+        _showInConsole = showInConsole;
         _read = read;
     }
 
@@ -70,6 +72,9 @@ internal sealed class Setting<TTarget>
     /// <summary>False when this platform has no such setting: not listed, still accepted.</summary>
     public bool Listed { get; init; } = true;
 
+    /// <summary>False where PgBouncer's SHOW CONFIG has nothing in the column <c>default</c>, although there is a value.</summary>
+    public bool HasDefault { get; private init; } = true;
+
     /// <summary>The scopes that can override a global setting, such as "database, user".</summary>
     public string? Scopes { get; init; }
 
@@ -94,6 +99,7 @@ internal sealed class Setting<TTarget>
     /// <param name="aliases">See <see cref="Aliases"/>.</param>
     /// <param name="unsupported">See <see cref="Unsupported"/>.</param>
     /// <param name="heeded">See <see cref="Heeded"/>.</param>
+    /// <param name="hasDefault">See <see cref="HasDefault"/>.</param>
     public static Setting<TTarget> Of<T>(
         string name,
         SettingKind<T> kind,
@@ -111,7 +117,8 @@ internal sealed class Setting<TTarget>
         string? scopes = null,
         string[]? aliases = null,
         Func<string, string?>? unsupported = null,
-        string[]? heeded = null)
+        string[]? heeded = null,
+        bool hasDefault = true)
     {
         bool Read(TTarget target, string text, [MaybeNullWhen(false)] out TTarget changed, [NotNullWhen(false)] out string? error)
         {
@@ -125,7 +132,7 @@ internal sealed class Setting<TTarget>
             return true;
         }
 
-        return new Setting<TTarget>(name, kind.Name, kind.Allowed, target => kind.Show(get(target)), Read)
+        return new Setting<TTarget>(name, kind.Name, kind.Allowed, target => kind.Show(get(target)), target => kind.ShowInConsole(get(target)), Read)
         {
             TakesEmpty = kind.TakesEmpty,
             Meaning = meaning,
@@ -141,16 +148,17 @@ internal sealed class Setting<TTarget>
             Aliases = aliases ?? [],
             Unsupported = unsupported,
             Heeded = heeded ?? [],
+            HasDefault = hasDefault,
         };
     }
 
     /// <summary>The value as text; null when unset. Secrets come in clear: see <see cref="ShowMasked"/>.</summary>
     public string? Show(TTarget target) => _show(target);
 
-    /// <summary>The value for people's eyes.</summary>
+    /// <summary>The value as SHOW CONFIG has it.</summary>
     public string? ShowMasked(TTarget target)
     {
-        var value = _show(target);
+        var value = _showInConsole(target);
         return Secret && !string.IsNullOrEmpty(value) ? "******" : value;
     }
 

@@ -19,8 +19,11 @@ internal abstract class SettingKind<T>
     /// <summary>Reads a value; <paramref name="error"/> is a clause that follows the setting's name and never repeats the value.</summary>
     public abstract bool TryRead(string text, [MaybeNullWhen(false)] out T value, [NotNullWhen(false)] out string? error);
 
-    /// <summary>The value as PgBouncer's SHOW CONFIG would print it.</summary>
+    /// <summary>The value as it would be written.</summary>
     public abstract string? Show(T value);
+
+    /// <summary>The value as PgBouncer's SHOW CONFIG prints it.</summary>
+    public virtual string? ShowInConsole(T value) => Show(value);
 
     protected bool Refuse(out T? value, out string error)
     {
@@ -69,18 +72,23 @@ internal sealed class AddressListKind : SettingKind<string>
 }
 
 /// <summary>A whole number within a range.</summary>
-internal sealed class IntKind(int min = 0, int max = int.MaxValue, string? unit = null) : SettingKind<int>
+/// <param name="min">The smallest one allowed.</param>
+/// <param name="max">The largest one allowed.</param>
+/// <param name="negativeIsZero">Numbers below zero are taken for zero: for limits, which many switch off with -1.</param>
+internal sealed class IntKind(int min = 0, int max = int.MaxValue, bool negativeIsZero = false) : SettingKind<int>
 {
     public override string Name => "integer";
 
-    public override string Allowed =>
-        (max == int.MaxValue ? $"a whole number from {min} up" : $"a whole number from {min} to {max}") + (unit is null ? "" : $" ({unit})");
+    public override string Allowed => max == int.MaxValue ? $"a whole number from {min} up" : $"a whole number from {min} to {max}";
 
     public override bool TryRead(string text, out int value, [NotNullWhen(false)] out string? error)
     {
         error = null;
-        return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= min && value <= max
-            || Refuse(out value, out error);
+        if (!CNumber.TryRead(text, out var number)) return Refuse(out value, out error);
+        if (negativeIsZero && number < 0) number = 0;
+        if (number < min || number > max) return Refuse(out value, out error);
+        value = (int)number;
+        return true;
     }
 
     public override string Show(int value) => value.ToString(CultureInfo.InvariantCulture);
@@ -132,8 +140,9 @@ internal sealed class UIntKind(uint min, uint max) : SettingKind<uint>
     public override bool TryRead(string text, out uint value, [NotNullWhen(false)] out string? error)
     {
         error = null;
-        return uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= min && value <= max
-            || Refuse(out value, out error);
+        if (!CNumber.TryRead(text, out var number) || number < min || number > max) return Refuse(out value, out error);
+        value = (uint)number;
+        return true;
     }
 
     public override string Show(uint value) => value.ToString(CultureInfo.InvariantCulture);
@@ -152,9 +161,8 @@ internal sealed class OverrideKind(bool zeroIsUnset = false) : SettingKind<int?>
 
     public override bool TryRead(string text, out int? value, [NotNullWhen(false)] out string? error)
     {
-        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < -1)
-            return Refuse(out value, out error);
-        value = number == -1 || (zeroIsUnset && number == 0) ? null : number;
+        if (!CNumber.TryRead(text, out var number) || number is < -1 or > int.MaxValue) return Refuse(out value, out error);
+        value = number == -1 || (zeroIsUnset && number == 0) ? null : (int)number;
         error = null;
         return true;
     }
@@ -162,9 +170,8 @@ internal sealed class OverrideKind(bool zeroIsUnset = false) : SettingKind<int?>
     public override string? Show(int? value) => value?.ToString(CultureInfo.InvariantCulture);
 }
 
-/// <summary>0 or 1, as PgBouncer writes switches; the words people try instead are understood too.</summary>
-/// <param name="anyNumber">Every number but 0 is on: for switches that PgBouncer keeps as a number.</param>
-internal sealed class BoolKind(bool anyNumber = false) : SettingKind<bool>
+/// <summary>0 or 1, as PgBouncer writes switches; any other number is on there too, and so it is here.</summary>
+internal sealed class BoolKind : SettingKind<bool>
 {
     public override string Name => "0 or 1";
 
@@ -181,8 +188,8 @@ internal sealed class BoolKind(bool anyNumber = false) : SettingKind<bool>
             case "0" or "off" or "no" or "false":
                 value = false;
                 return true;
-            case var number when anyNumber && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out _):
-                value = true;
+            case var other when CNumber.TryRead(other, out var number):
+                value = number != 0;
                 return true;
             default:
                 return Refuse(out value, out error);
@@ -204,14 +211,16 @@ internal sealed class TimeKind : SettingKind<TimeSpan>
 
     public override bool TryRead(string text, out TimeSpan value, [NotNullWhen(false)] out string? error)
     {
-        if (!double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) || seconds > MaxSeconds)
+        const NumberStyles styles = NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent | NumberStyles.AllowLeadingSign | NumberStyles.AllowLeadingWhite;
+        if (!double.TryParse(text, styles, CultureInfo.InvariantCulture, out var seconds) || seconds is not (>= 0 and <= MaxSeconds))
             return Refuse(out value, out error);
         value = TimeSpan.FromMicroseconds(Math.Round(seconds * 1e6));
         error = null;
         return true;
     }
 
-    public override string Show(TimeSpan value) => value.TotalSeconds.ToString("0.######", CultureInfo.InvariantCulture);
+    // Six significant digits, as printf's %g gives them: PgBouncer shows a year as 3.1536e+07.
+    public override string Show(TimeSpan value) => value.TotalSeconds.ToString("g6", CultureInfo.InvariantCulture);
 }
 
 /// <summary>Seconds per database or user; -1 means the wider scope's value, and 0 too when <paramref name="zeroIsUnset"/>.</summary>
@@ -301,4 +310,6 @@ internal sealed class FileModeKind : SettingKind<int>
     }
 
     public override string Show(int value) => "0" + Convert.ToString(value, 8).PadLeft(3, '0');
+
+    public override string ShowInConsole(int value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -51,12 +51,15 @@ public static class SettingsTable
         return setting.TrySet(settings, value, out changed, out error);
     }
 
+    /// <summary>Whether there is a setting of that name that SET and RELOAD leave as it is.</summary>
+    public static bool NeedsRestart(string name) => ByName.TryGetValue(name, out var setting) && !setting.Reloadable;
+
     /// <summary>The rows of SHOW CONFIG: PgBouncer's in its order, then our own.</summary>
     public static IEnumerable<SettingRow> Describe(PoolerSettings settings)
     {
         foreach (var setting in GlobalSettings.All)
             if (setting.Listed)
-                yield return new SettingRow(setting.Name, setting.ShowMasked(settings), setting.Show(Defaults), setting.Reloadable);
+                yield return new SettingRow(setting.Name, setting.ShowMasked(settings), setting.HasDefault ? setting.Show(Defaults) : null, setting.Reloadable);
     }
 
     internal static Setting<PoolerSettings>? Find(string name) => ByName.GetValueOrDefault(name);

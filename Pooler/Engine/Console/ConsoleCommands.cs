@@ -6,37 +6,46 @@ namespace Pooler.Engine.Console;
 /// <summary>SHOW, SET and the commands that do something; also what drivers send around them.</summary>
 internal sealed class ConsoleCommands(ShowCatalog shows)
 {
-    // PgBouncer's words follow "SHOW "; ours come from the catalog.
+    // PgBouncer's tables stand in its lines; ours come from the catalog, in a line of their own.
+    private static readonly string[] ShowLines =
+    [
+        "SHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION",
+        "SHOW PEERS|PEER_POOLS",
+        "SHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE",
+        "SHOW DNS_HOSTS|DNS_ZONES",
+        "SHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS",
+    ];
+
+    private static readonly string[] CommandLines =
+    [
+        "SET key = arg",
+        "RELOAD",
+        "PAUSE [<db>]",
+        "RESUME [<db>]",
+        "DISABLE <db>",
+        "ENABLE <db>",
+        "RECONNECT [<db>]",
+        "KILL [<db>]",
+        "KILL_CLIENT <client_id>",
+        "SUSPEND",
+        "SHUTDOWN",
+        "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
+        "WAIT_CLOSE [<db>]",
+        "SELECT ... FROM SHOW ... [WHERE ...] [GROUP BY ...] [ORDER BY ...] [LIMIT n]",
+    ];
+
     private readonly PgError _help = new("NOTICE", "00000", "Console usage")
     {
-        Detail = "\n\t" + string.Join("\n\t",
-        [
-            "SHOW HELP|" + string.Join('|', shows.Tables.Select(t => t.Name.ToUpperInvariant())),
-            "SELECT … FROM SHOW … [WHERE …] [GROUP BY …] [ORDER BY …] [LIMIT n]",
-            "SET key = value",
-            "RELOAD",
-            "PAUSE [<db>]",
-            "RESUME [<db>]",
-            "DISABLE <db>",
-            "ENABLE <db>",
-            "RECONNECT [<db>]",
-            "KILL [<db>]",
-            "KILL_CLIENT <client_id>",
-            "SUSPEND",
-            "WAIT_CLOSE [<db>]",
-            "SHUTDOWN",
-            "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
-        ]),
+        Detail = "\n\t" + string.Join("\n\t", [.. ShowLines, .. OwnTables(shows), .. CommandLines]),
     };
 
     /// <summary>Parses the statement that begins here.</summary>
     /// <exception cref="ConsoleException">There is no such command.</exception>
     public ConsoleStatement Parse(TokenReader tokens)
     {
-        var text = tokens.StatementText;
         var command = tokens.Next();
         var statement = command.Kind == TokenKind.Word ? Parse(command.Text.ToUpperInvariant(), tokens) : null;
-        return statement is not null && tokens.AtStatementEnd ? statement : throw Invalid(text);
+        return statement is not null && tokens.AtStatementEnd ? statement : throw Invalid(tokens.Source);
     }
 
     /// <summary>The statement that shows a table.</summary>
@@ -48,7 +57,14 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         return new ConsoleAnswer("SHOW") { Rows = read.Rows };
     });
 
-    private static ConsoleException Invalid(string text) => ConsoleException.Syntax($"invalid command '{text}', use SHOW HELP;");
+    private static ConsoleException Invalid(string text) => ConsoleException.Command($"invalid command '{text}', use SHOW HELP;");
+
+    private static string[] OwnTables(ShowCatalog shows)
+    {
+        var known = ShowLines.SelectMany(line => line["SHOW ".Length..].Split('|')).ToHashSet();
+        var own = shows.Tables.Select(t => t.Name.ToUpperInvariant()).Where(name => !known.Contains(name)).ToArray();
+        return own.Length == 0 ? [] : ["SHOW " + string.Join('|', own)];
+    }
 
     private ConsoleStatement? Parse(string command, TokenReader tokens)
     {
@@ -119,19 +135,26 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         // The only parameter of PostgreSQL's that shows: in SHOW CLIENTS.
         if (name.Equals("application_name", StringComparison.OrdinalIgnoreCase))
             return ConsoleStatement.Of("SET", session => session.ApplicationName = rest);
-        return new ConsoleStatement(null, (session, _) =>
+        return new ConsoleStatement(null, async (session, _) =>
         {
             DemandAdmin(session);
-            var engine = session.Console.Engine;
-            var applied = engine.ChangeSettings(settings => SettingsTable.TrySet(settings, name, rest, out var changed, out var error)
-                ? changed
-                : throw new ConsoleException(PgError.Error(SqlState.InvalidParameterValue, $"SET failed: {error}")));
-            session.Console.Core.Log.Command($"SET {name}");
-            return Task.FromResult(new ConsoleAnswer("SET")
-            {
-                Notice = applied ? null : new PgError("NOTICE", "00000", "TLS settings could not be applied, still using old configuration"),
-            });
+            return await Task.Run(() => Set(session, name, rest)).ConfigureAwait(false);
         });
+    }
+
+    private static ConsoleAnswer Set(ConsoleSession session, string name, string value)
+    {
+        var answer = new ConsoleAnswer($"SET {name}={value}");
+        if (SettingsTable.NeedsRestart(name))
+        {
+            // PgBouncer says nothing at all.
+            return answer with { Notice = new PgError("NOTICE", "00000", $"{name} cannot be changed while running: change the configuration and restart") };
+        }
+        var applied = session.Console.Engine.ChangeSettings(settings => SettingsTable.TrySet(settings, name, value, out var changed, out var error)
+            ? changed
+            : throw ConsoleException.Command("SET failed", detail: error));
+        session.Console.Core.Log.Command($"SET {name}");
+        return applied ? answer : answer with { Notice = new PgError("NOTICE", "00000", "TLS settings could not be applied, still using old configuration") };
     }
 
     private static int End(TokenReader tokens)
@@ -147,8 +170,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         return Admin("KILL_CLIENT", session =>
         {
             if (!long.TryParse(argument, out var id))
-                throw new ConsoleException(PgError.Error(SqlState.InvalidParameterValue, "invalid client pointer supplied",
-                    hint: "Give the number in column id of SHOW CLIENTS."));
+                throw ConsoleException.Command("invalid client pointer supplied", hint: "Give the number in column id of SHOW CLIENTS.");
             var core = session.Console.Core;
             core.Log.Command($"KILL_CLIENT {id}");
             if (core.Consoles.FirstOrDefault(c => c.Id == id) is not { } console) return core.Administration.KillClientAsync(id);
@@ -240,9 +262,9 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         {
             var core = session.Console.Core;
             if (name is null && required)
-                throw new ConsoleException(PgError.Error("42601", "a database is required"));
+                throw ConsoleException.Command("a database is required");
             if (name == EngineCore.ConsoleDatabase && verb is not null)
-                throw new ConsoleException(PgError.Error(SqlState.FeatureNotSupported, $"cannot {verb} admin db: {name}"));
+                throw ConsoleException.Command($"cannot {verb} admin db: {name}");
             if (command is "PAUSE" or "KILL" && core.Administration.StandStill != StandStill.None) throw new AdministrationException("already suspended/paused");
             if (logs) core.Log.Command(name is null ? command : $"{command} '{name}'");
             // Makes a database of the * entry known, so that it can be paused before its first client.
@@ -277,6 +299,6 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
 
     private static void DemandAdmin(ConsoleSession session)
     {
-        if (!session.IsAdmin) throw new ConsoleException(PgError.Error("42501", "admin access needed"));
+        if (!session.IsAdmin) throw ConsoleException.Command("admin access needed");
     }
 }

@@ -1,5 +1,6 @@
 using System.Text;
 using Pooler.Engine.Loops;
+using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
 using Pooler.Engine.Sessions.Cancelling;
@@ -21,6 +22,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
 
     private readonly LoopContext _context;
     private readonly MessageWriter _writer;
+    private readonly PoolUser _account;
     private readonly Queue<ConsoleStatement> _queued = new();
     private bool _running;
     private int _runs;
@@ -37,7 +39,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _writer = request.Context.ToClient;
         Connection = request.Connection;
         Id = request.Id;
-        User = request.User;
+        _account = request.User;
         IsAdmin = request.IsAdmin;
         Address = request.Address;
         Port = request.Port;
@@ -57,7 +59,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     /// <summary>Unique among clients, those of the pools included.</summary>
     public long Id { get; }
 
-    public string User { get; }
+    public string User => _account.Name;
 
     /// <summary>Allowed everything; otherwise one of stats_users, who may look only.</summary>
     public bool IsAdmin { get; }
@@ -306,16 +308,10 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private static PgError AsError(Exception? exception) => exception switch
     {
         ConsoleException e => e.Error,
-        AdministrationException e => PgError.Error(AdministrationState(e.Message), e.Message),
+        AdministrationException e => ConsoleException.Command(e.Message).Error,
         null => PgError.Error("57014", "canceled"),
         _ => PgError.Error("XX000", $"internal error: {exception.Message}"),
     };
-
-    private static string AdministrationState(string message) =>
-        message.StartsWith("no such database", StringComparison.Ordinal) ? SqlState.InvalidCatalogName
-        : message.StartsWith("client not found", StringComparison.Ordinal) ? "42704"
-        // Object not in prerequisite state: paused already, not paused.
-        : "55000";
 
     private void Complete(ConsoleStatement statement, ConsoleAnswer answer, int rows)
     {
@@ -382,6 +378,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _ended = true;
         EndStatement();
         _context.Consoles.Remove(this);
+        _context.Engine.Budget.RemoveClient(_context.Engine.Directory.Console, _account, _context.Loop.Now);
         if (_context.Engine.Settings.LogDisconnections)
         {
             var age = Console.Core.TimeProvider.GetUtcNow() - ConnectedAt;

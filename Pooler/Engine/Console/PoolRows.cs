@@ -79,7 +79,7 @@ internal sealed class PoolRows(AdminConsole console)
     [
         EngineCore.ConsoleDatabase, null, Settings.ListenPort, EngineCore.ConsoleDatabase, EngineCore.ConsoleDatabase,
         ConsolePoolSize, 0, 0, (int)Settings.ServerLifetime.TotalSeconds, Word(PoolMode.Statement), null,
-        Settings.MaxDbConnections, 0, Settings.MaxDbClientConnections, Core.Consoles.Count(), 0, 0,
+        Settings.MaxDbConnections, 0, Settings.MaxDbClientConnections, Core.Directory.Console.ClientCount, 0, 0,
     ];
 
     private object?[] User(PoolUser user)

@@ -53,7 +53,7 @@ internal sealed partial class SelectParser(TokenReader tokens, ShowCatalog shows
         return new ConsoleStatement(query.Columns, async (session, parameters) =>
         {
             if (source is { AdminOnly: true } && !session.IsAdmin)
-                throw new ConsoleException(PgError.Error("42501", "admin access needed"));
+                throw ConsoleException.Command("admin access needed");
             // Off the loop, unless there is next to nothing to do: the "SELECT 1" of health checks.
             var rows = source is null
                 ? query.Run([[]], parameters)

@@ -23,7 +23,8 @@ internal sealed class SocketRows(AdminConsole console)
         var clock = new Clock(Core);
         return Core.Clients.Where(c => c.State != ClientState.Closed).Select(c => Row(c, Word(c.State), clock))
             .Concat(Core.Logins.Where(l => l.State == LoginState.WaitingForWelcome).Select(l => Row(l, "waiting", clock)))
-            .Concat(Core.Consoles.Select(c => Row(c, "active", clock)))
+            // Never linked to a server: idle, whatever they ask for.
+            .Concat(Core.Consoles.Select(c => Row(c, "idle", clock)))
             .Concat(Core.CancelRequests.Select(r => Row(r, Word(r), clock)));
     }
 
@@ -48,7 +49,7 @@ internal sealed class SocketRows(AdminConsole console)
             // Here PgBouncer does not tell idle clients from active ones.
             yield return (state != ClientState.Idle, [.. Row(client, state == ClientState.Waiting ? "cl_waiting" : "cl_active", clock), .. NoBuffers]);
         }
-        foreach (var session in Core.Consoles) yield return (true, [.. Row(session, "cl_active", clock), .. NoBuffers]);
+        foreach (var session in Core.Consoles) yield return (false, [.. Row(session, "cl_active", clock), .. NoBuffers]);
         foreach (var login in Core.Logins)
             yield return (true, [.. Row(login, login.State == LoginState.WaitingForWelcome ? "cl_waiting" : "cl_login", clock), .. NoBuffers]);
         foreach (var request in Core.CancelRequests) yield return (true, [.. Row(request, "cl_" + Word(request), clock), .. NoBuffers]);
@@ -98,8 +99,9 @@ internal sealed class SocketRows(AdminConsole console)
     {
         var identity = client.Identity;
         var local = LoginSession.Describe(client.Connection.LocalEndPoint, null);
-        var since = client.WaitingSince;
-        var waited = client.State == ClientState.Waiting && since > 0 ? Math.Max(0, clock.Loop - since) : 0;
+        // Of a client with a server: how long its query has been running.
+        var since = client.State == ClientState.Waiting ? client.WaitingSince : client.RequestStart;
+        var waited = since > 0 ? Math.Max(0, clock.Loop - since) : 0;
         return
         [
             "C", identity.LoginUser.Name, identity.Pool.Database.Name, Word(identity.Replication), state,

@@ -12,29 +12,28 @@ internal sealed class StatisticsRows(AdminConsole console)
     ];
 
     public IEnumerable<object?[]> Stats() =>
-        Databases().Select(d => Row(d.Database, [.. Counts(d.Totals), .. Averages(d.LastPeriod, d.PeriodLength)]));
+        Databases().Select(d => Row(d.Database, [.. Counts(d.Totals), .. Averages(d.Recent, d.RecentTime)]));
 
     public IEnumerable<object?[]> Totals() => Databases().Select(d => Row(d.Database, Counts(d.Totals)));
 
-    public IEnumerable<object?[]> Averages() => Databases().Select(d => Row(d.Database, Averages(d.LastPeriod, d.PeriodLength)));
+    public IEnumerable<object?[]> Averages() => Databases().Select(d => Row(d.Database, Averages(d.Recent, d.RecentTime)));
 
     public IEnumerable<object?[]> Sum()
     {
         var totals = default(PoolTotals);
-        var period = default(PoolTotals);
-        var length = 0L;
+        var recent = default(PoolTotals);
+        var time = 1L;
         foreach (var database in Databases())
         {
             totals += database.Totals;
-            period += database.LastPeriod;
-            length = database.PeriodLength;
+            recent += database.Recent;
+            time = database.RecentTime;
         }
         return Names.Zip(Counts(totals), (name, value) => new object?[] { "total_" + name, value })
-            .Concat(Names.Zip(Averages(period, length), (name, value) => new object?[] { "avg_" + name, value }));
+            .Concat(Names.Zip(Averages(recent, time), (name, value) => new object?[] { "avg_" + name, value }));
     }
 
-    private IEnumerable<(string Database, PoolTotals Totals, PoolTotals LastPeriod, long PeriodLength)> Databases() =>
-        console.Core.Administration.Statistics().OrderBy(d => d.Database, StringComparer.Ordinal);
+    private IReadOnlyList<DatabaseStatistics> Databases() => console.Core.Statistics.Read();
 
     private static object?[] Row(string database, decimal[] figures) => [database, .. figures.Select(f => (object)f)];
 
@@ -47,7 +46,7 @@ internal sealed class StatisticsRows(AdminConsole console)
     /// <summary>Counts and bytes per second, times per item; whole numbers, as PgBouncer's.</summary>
     private static decimal[] Averages(PoolTotals t, long microseconds)
     {
-        decimal PerSecond(long count) => microseconds <= 0 ? 0 : decimal.Truncate((decimal)count * 1_000_000 / microseconds);
+        decimal PerSecond(long count) => decimal.Truncate((decimal)count * 1_000_000 / microseconds);
         decimal Each(long time, long count) => count <= 0 ? 0 : time / count;
         return
         [

@@ -65,17 +65,6 @@ internal sealed class TokenReader
         }
     }
 
-    /// <summary>The text of the statement that begins here.</summary>
-    public string StatementText
-    {
-        get
-        {
-            var last = Current.Start;
-            foreach (var token in Statement) last = token.End;
-            return Source[Current.Start..last];
-        }
-    }
-
     public Token Next() => AtEnd ? Current : _tokens[_index++];
 
     public Token Peek(int ahead) => _tokens[Math.Min(_index + ahead, _tokens.Count - 1)];

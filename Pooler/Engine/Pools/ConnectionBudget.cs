@@ -50,6 +50,18 @@ public sealed class ConnectionBudget
         }
     }
 
+    /// <summary>Counts a client of the console in. Administrators are counted, but never turned away.</summary>
+    internal BudgetLimit? AddConsoleClient(PoolDatabase console, PoolUser user, PoolerSettings settings, bool unlimited)
+    {
+        if (!unlimited) return TryAddClient(console, user, settings);
+        lock (_lock)
+        {
+            console.ClientCount++;
+            user.ClientCount++;
+            return null;
+        }
+    }
+
     internal void RemoveClient(PoolDatabase database, PoolUser user, long now)
     {
         lock (_lock)

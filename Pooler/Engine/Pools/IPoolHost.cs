@@ -31,6 +31,9 @@ public interface IPoolHost
     /// </summary>
     void EvictIdleServer(Pool pool, bool sameDatabase);
 
+    /// <summary>A server beyond the pool's size is opened, because this waiter has waited for reserve_pool_timeout.</summary>
+    void OnReserveTaken(PoolWaiter waiter);
+
     /// <summary>A server of the pool is closed: others may have waited for its place in a limit that spans pools.</summary>
     void OnServerClosed(Pool pool);
 }

@@ -82,7 +82,7 @@ public sealed partial class Pool
     private bool IsOwnServerDue() => IsOwnServerFirst() && !Database.IsHeld && RoomAfterClosing() <= 0;
 
     /// <summary>Places left when those are gone that are closing already.</summary>
-    private int RoomAfterClosing() => Size - _servers.Count + _servers.Count(static s => s.State == ServerState.Closed);
+    private int RoomAfterClosing() => Limit - _servers.Count + _servers.Count(static s => s.State == ServerState.Closed);
 
     private bool OpenOwnServer()
     {
@@ -120,7 +120,7 @@ public sealed partial class Pool
         return false;
     }
 
-    private bool HasRoomFor(PoolWaiter waiter) => _servers.Count < Size
-        || (_servers.Count < Size + ReserveSize
+    private bool HasRoomFor(PoolWaiter waiter) => _servers.Count < Limit
+        || (_servers.Count < (long)Limit + ReserveSize
             && Loops.LoopClock.Microseconds(_host.Loops[0].TimeProvider) - waiter.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout));
 }

@@ -26,6 +26,7 @@ public sealed partial class Pool
     private volatile Welcome? _welcome;
     private volatile LoginFailure? _lastFailure;
     private int _opening;
+    private long? _lastLifetimeEnd;
 
     /// <summary>Creates an empty pool.</summary>
     public Pool(IPoolHost host, PoolDatabase database, PoolUser user)
@@ -50,7 +51,7 @@ public sealed partial class Pool
     /// <summary>The last server login, when it failed.</summary>
     public LoginFailure? LastFailure => _lastFailure;
 
-    /// <summary>Servers allowed: the user's setting, else the database's, else the global one.</summary>
+    /// <summary>Servers allowed: the user's setting, else the database's, else the global one; 0 is no limit.</summary>
     public int Size => User.Settings.PoolSize ?? Database.Settings.PoolSize ?? _host.Settings.DefaultPoolSize;
 
     /// <summary>Servers allowed beyond <see cref="Size"/> once a client waited reserve_pool_timeout.</summary>
@@ -62,6 +63,18 @@ public sealed partial class Pool
 
     /// <summary>When servers come back: the user's setting, else the database's, else the global one.</summary>
     public PoolMode Mode => User.Settings.PoolMode ?? Database.Settings.PoolMode ?? _host.Settings.PoolMode;
+
+    /// <summary>Whether it has neither clients nor servers, and nobody waits for one.</summary>
+    internal bool IsUnused
+    {
+        get
+        {
+            lock (_lock) return ClientCount == 0 && _servers.Count == 0 && _waiters.Count == 0;
+        }
+    }
+
+    /// <summary>Since when it has had neither clients nor servers, in loop microseconds; 0 while it has.</summary>
+    internal long UnusedSince { get; set; }
 
     /// <summary>Clients logged in to this pool, kept by the sessions.</summary>
     public int ClientCount => Volatile.Read(ref _clientCount);
@@ -208,8 +221,7 @@ public sealed partial class Pool
         lock (_lock)
         {
             var reason = ReasonToClose(server, loop.Now)
-                // A reload has made the pool smaller.
-                ?? (_servers.Count > Size + ReserveSize ? TooMany : null)
+                ?? (Excess > 0 ? TooMany : null)
                 ?? (IsOwnServerDue() ? Evicted : null);
             if (reason is not null)
             {
@@ -368,7 +380,7 @@ public sealed partial class Pool
         lock (_lock)
         {
             var spare = _servers.Count - MinSize;
-            var excess = _servers.Count - Size - ReserveSize;
+            var excess = Excess;
             foreach (var shelf in _shelves)
             {
                 for (var server = shelf.Bottom; server is not null;)
@@ -506,9 +518,19 @@ public sealed partial class Pool
         // Fresh from its login it serves at least once, however short the lifetime: zero means single use.
         if (server.IdleSince == 0) return null;
         var own = Database.Settings.ServerLifetime;
-        var lifetime = own > TimeSpan.Zero ? own.Value : _host.Settings.ServerLifetime;
-        return now - server.OpenedAt >= Microseconds(lifetime) ? "server lifetime over" : null;
+        var lifetime = Microseconds(own > TimeSpan.Zero ? own.Value : _host.Settings.ServerLifetime);
+        if (now - server.OpenedAt < lifetime) return null;
+        // Servers opened together would all be replaced together: their ends are spread over a lifetime.
+        var gap = Size > 0 ? lifetime / Size : 0;
+        if (_lastLifetimeEnd is { } last && now - last < gap) return null;
+        _lastLifetimeEnd = now;
+        return "server lifetime over";
     }
+
+    private int Limit => Size > 0 ? Size : int.MaxValue;
+
+    /// <summary>Servers beyond what is allowed: a reload has made the pool smaller.</summary>
+    private int Excess => Size > 0 ? _servers.Count - Size - ReserveSize : 0;
 
     private bool IsFailing(long now) =>
         _lastFailure is { } failure && SharedCount == _opening
@@ -518,9 +540,10 @@ public sealed partial class Pool
     {
         PooledServer? server = null;
         BudgetLimit? limit = null;
+        PoolWaiter? reserveFor;
         lock (_lock)
         {
-            if (!MayOpen(forMinimum)) return false;
+            if (!MayOpen(forMinimum, out reserveFor)) return false;
             limit = _host.Budget.TryReserveServer(Database, User, _host.Settings);
             if (limit is null)
             {
@@ -532,6 +555,7 @@ public sealed partial class Pool
         }
         if (server is not null)
         {
+            if (reserveFor is not null) _host.OnReserveTaken(reserveFor);
             server.BeginLogin(loop);
             return true;
         }
@@ -539,16 +563,20 @@ public sealed partial class Pool
         return false;
     }
 
-    private bool MayOpen(bool forMinimum)
+    private bool MayOpen(bool forMinimum, out PoolWaiter? reserveFor)
     {
+        reserveFor = null;
         if (Database.IsHeld || _opening >= MostOpeningAtOnce) return false;
         var now = LoopClock.Microseconds(_host.Loops[0].TimeProvider);
         if (_lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry)) return false;
-        if (forMinimum) return _servers.Count < Math.Min(MinSize, Size);
+        if (forMinimum) return _servers.Count < Math.Min(MinSize, Limit);
         if (_opening >= _waiters.Count) return false;
-        if (_servers.Count < Size) return true;
-        return _servers.Count < Size + ReserveSize && _opening == 0
-            && now - _waiters.Oldest!.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout);
+        if (_servers.Count < Limit) return true;
+        var patience = _host.Settings.ReservePoolTimeout;
+        if (patience <= TimeSpan.Zero || _servers.Count >= (long)Limit + ReserveSize || _opening > 0) return false;
+        if (now - _waiters.Oldest!.WaitingSince < Microseconds(patience)) return false;
+        reserveFor = _waiters.Oldest;
+        return true;
     }
 
     private static PgError FailingError(PgError cause) => PgError.Fatal(

@@ -60,7 +60,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
         internal set => _disabled = value;
     }
 
-    /// <summary>Gone from the configuration: its clients may stay, new ones are refused.</summary>
+    /// <summary>Gone from the configuration, and never to come back: an entry of the same name is another database.</summary>
     public bool Removed
     {
         get => _removed;

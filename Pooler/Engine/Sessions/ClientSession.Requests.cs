@@ -310,7 +310,7 @@ internal sealed partial class ClientSession
         }
         if (type == Frontend.Query && settings.DisablePqexec)
         {
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "the simple query protocol is disabled (disable_pqexec)"));
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "PQexec disallowed", hint: "The setting disable_pqexec forbids simple queries."));
             return false;
         }
         return true;

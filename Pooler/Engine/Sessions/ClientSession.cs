@@ -236,7 +236,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void ReleaseServerIfDone()
     {
         if (_server is not { } server || !IsQuiet(server) || server.TransactionStatus != TransactionStatus.Idle) return;
-        if (_mode == PoolMode.Session && !(server.CloseNeeded && _context.Engine.Settings.ServerFastClose)) return;
+        if (_mode == PoolMode.Session) return;
         Unlink();
         server.ReleaseToPool(endOfSession: false);
     }
@@ -244,7 +244,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// <summary>Timeouts, checked a few times a second for every client of the loop.</summary>
     public void CheckTimeouts(PoolerSettings settings, long now)
     {
+        // As in PgBouncer: what concerns the work follows the user that the servers know, what concerns the client its own.
         var user = Identity.LoginUser.Settings;
+        var worker = Pool.User.Settings;
         switch (_state)
         {
             case ClientState.Waiting:
@@ -256,14 +258,18 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
                 if (_server!.CloseNeeded) FailWithServer(PgError.Fatal(SqlState.AdminShutdown, "database configuration changed"));
                 break;
             case ClientState.Active when _requestStart != 0:
-                if (IsOver(user.QueryTimeout ?? settings.QueryTimeout, _requestStart, now))
+                if (IsOver(worker.QueryTimeout ?? settings.QueryTimeout, _requestStart, now))
                     FailWithServer(PgError.Fatal("57014", "query timeout", hint: "Raise query_timeout, or make the query faster."));
-                else CheckTransaction(settings, user, now);
+                else CheckTransaction(settings, worker, now);
+                break;
+            case ClientState.Active when HoldsServerToBeClosed(settings):
+                FailWithServer(PgError.Fatal(SqlState.AdminShutdown, "database configuration changed",
+                    hint: "The server connection of this session was to be replaced (server_fast_close)."));
                 break;
             case ClientState.Active:
-                if (_transactionStart != 0 && IsOver(user.IdleTransactionTimeout ?? settings.IdleTransactionTimeout, LastActivity, now))
+                if (_transactionStart != 0 && IsOver(worker.IdleTransactionTimeout ?? settings.IdleTransactionTimeout, LastActivity, now))
                     FailWithServer(PgError.Fatal("25P03", "idle transaction timeout", hint: "Commit sooner, or raise idle_transaction_timeout."));
-                else CheckTransaction(settings, user, now);
+                else CheckTransaction(settings, worker, now);
                 break;
             case ClientState.Idle:
                 if (IsOver(user.ClientIdleTimeout ?? settings.ClientIdleTimeout, LastActivity, now))
@@ -283,6 +289,14 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         Fail(error);
     }
 
+    /// <summary>
+    /// In session mode nothing but the session's end lets go of a server, and another one would not know the session's
+    /// state: with server_fast_close both end together, between transactions.
+    /// </summary>
+    private bool HoldsServerToBeClosed(PoolerSettings settings) =>
+        settings.ServerFastClose && _mode == PoolMode.Session && _server is { CloseNeeded: true } server
+        && IsQuiet(server) && server.TransactionStatus == TransactionStatus.Idle;
+
     private static bool IsOver(TimeSpan limit, long since, long now) =>
         limit > TimeSpan.Zero && now - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
 
@@ -295,10 +309,15 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     private void CheckWait(PoolerSettings settings, UserSettings user, long now)
     {
         var limit = user.QueryWaitTimeout ?? Pool.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout;
-        if (IsOver(limit, WaitingSince, now))
+        if (IsOver(settings.QueryTimeout, WaitingSince, now))
+        {
+            // PgBouncer counts the wait as part of the query, by the global limit only.
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "The query waited for a server connection for this long."));
+        }
+        else if (IsOver(limit, WaitingSince, now))
         {
             _context.Engine.Telemetry.OnWaitTimedOut(Pool);
-            Fail(PgError.Fatal("08P01", "query_wait_timeout",
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout",
                 detail: $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
                 hint: "The pool is too small for its load, or transactions hold servers for too long: see SHOW POOLS and SHOW SERVERS."));
         }

@@ -96,7 +96,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
 
     private EngineCore Engine => _context.Engine;
 
-    private ConnectionName LogName => new(false, _id, _startup?.Database, _startup?.User, Address, Port);
+    public ConnectionName LogName => new(false, _id, _startup?.Database, _startup?.User, Address, Port);
 
     /// <summary>
     /// How SHOW and the log name an address: IP and port, or <c>unix</c> and the port in the socket's name, which only one
@@ -151,12 +151,12 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     /// <summary>client_login_timeout, and query_wait_timeout while no server can be had.</summary>
     public void CheckTimeouts(PoolerSettings settings, long now)
     {
+        var waits = _state == LoginState.WaitingForWelcome;
         if (IsOver(settings.ClientLoginTimeout, StartedAt, now))
-        {
-            Fail(PgError.Fatal(SqlState.ProtocolViolation,
-                _state == LoginState.WaitingForWelcome ? "client_login_timeout (server down)" : "client_login_timeout"));
-        }
-        else if (_state == LoginState.WaitingForWelcome && IsOver(settings.QueryWaitTimeout, WaitingSince, now))
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, waits ? "client_login_timeout (server down)" : "client_login_timeout"));
+        else if (waits && IsOver(settings.QueryTimeout, WaitingSince, now))
+            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+        else if (waits && IsOver(_user!.Settings.QueryWaitTimeout ?? _pool!.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout, WaitingSince, now))
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
 
         static bool IsOver(TimeSpan limit, long since, long at) =>
@@ -243,7 +243,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             Fail(refusal);
             return;
         }
-        if (FindUnsupported(startup) is { } unsupported)
+        if (RequestedParameters.FindUnsupported(Engine, startup) is { } unsupported)
         {
             Fail(unsupported);
             return;
@@ -270,7 +270,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             return;
         }
         _user = Engine.Directory.FindUser(startup.User);
-        var database = isConsole ? null : Engine.Directory.FindDatabase(startup.Database);
+        var database = isConsole ? null : FindDatabase(startup.Database);
         _userQueries = isConsole || database is { Removed: false } ? UserQueries.For(Engine, _context.Loop, database, LogName) : null;
         _authentication = ClientAuthentication.Create(new AuthenticationRequest
         {
@@ -365,8 +365,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             OpenConsole(Engine.ConsoleAccessOf(startup.User));
             return;
         }
-        var database = Engine.Directory.FindDatabase(startup.Database);
-        if (database is null || database.Removed)
+        var database = FindDatabase(startup.Database);
+        if (database is null)
         {
             Fail(PgError.Fatal(SqlState.InvalidCatalogName, $"no such database: {startup.Database}",
                 hint: "The pooler knows the databases of SHOW DATABASES; a * entry would accept any name."));
@@ -419,26 +419,30 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         pool.Abandon(this);
         if (!CountIn(pool)) return;
         var welcome = pool.Welcome!;
-        var parameters = welcome.Tracked;
-        var startup = _startup!;
-        foreach (var (name, value) in startup.OptionSettings)
-            if (!IsIgnoredOption(name)) parameters = parameters.With(name, value);
-        foreach (var (name, value) in startup.Parameters)
-            if (!Engine.IsIgnoredAtStartup(name)) parameters = parameters.With(name, value);
-        if (Engine.Settings.ApplicationNameAddHost)
-            parameters = parameters.With("application_name", $"{parameters["application_name"] ?? "app"} - {Address}:{Port}");
+        var parameters = RequestedParameters.Apply(Engine, _startup!, welcome.Tracked, Address, Port);
 
         Admit(pool, welcome, parameters);
         _connection.ResumeReading();
     }
 
+    private PoolDatabase? FindDatabase(string name)
+    {
+        var database = Engine.Directory.FindDatabase(name, out var isNew);
+        if (isNew) Engine.Log.DatabaseRegistered(LogName, name);
+        return database;
+    }
+
     private bool CountIn(Pool pool)
     {
+        if (pool.Database.Removed)
+        {
+            Fail(EngineCore.DatabaseRemoved);
+            return false;
+        }
+        Engine.Directory.Keep(pool);
         var limit = Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings);
         if (limit is null) return true;
-        Fail(PgError.Fatal(SqlState.TooManyConnections, limit == BudgetLimit.Database
-            ? "client connections exceeded (max_db_client_connections)"
-            : "client connections exceeded (max_user_client_connections)"));
+        Fail(EngineCore.LimitReached(limit.Value));
         return false;
     }
 
@@ -455,6 +459,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             writer.AuthenticationOk();
             foreach (var (name, value) in welcome.Parameters) writer.ParameterStatus(name, parameters[name] ?? value);
             identity.CancelKey.WriteTo(writer);
+            if (Engine.Settings.LoginNotifyMessage is { Length: > 0 } message) new PgError("NOTICE", "00000", message).WriteNoticeTo(writer);
             writer.ReadyForQuery(TransactionStatus.Idle);
         });
         ClientSession client;
@@ -465,6 +470,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             _connection.Handler = client;
         }
         pool.StatisticsOf(_context.Loop).Logins++;
+        // Removed after it was counted in, and too late to be seen by the one who ends the database's clients.
+        if (pool.Database.Removed) _context.Loop.Post(static state => ((ClientSession)state!).Kill(EngineCore.DatabaseRemoved), client);
         return client;
     }
 
@@ -489,22 +496,6 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             }
         }
     }
-
-    private PgError? FindUnsupported(StartupPacket startup)
-    {
-        foreach (var (name, _) in startup.Parameters)
-            if (!Engine.IsIgnoredAtStartup(name) && !SessionParameters.IsPlainName(name)) return Unsupported("", name);
-        foreach (var (name, _) in startup.OptionSettings)
-            if (!IsIgnoredOption(name) && !SessionParameters.IsPlainName(name)) return Unsupported(" in options", name);
-        return null;
-
-        static PgError Unsupported(string where, string name) => PgError.Fatal(
-            SqlState.ProtocolViolation, $"unsupported startup parameter{where}: {name}", hint: "List it in ignore_startup_parameters to have it ignored.");
-    }
-
-    // "options" in ignore_startup_parameters means what is set in there, apart from what is kept per client anyway.
-    private bool IsIgnoredOption(string name) =>
-        Engine.IsIgnoredAtStartup(name) || (Engine.IsIgnoredAtStartup("options") && !Engine.IsTracked(name));
 
     private void Write(Action<MessageWriter> write)
     {

@@ -86,4 +86,16 @@ internal sealed partial class EngineLog(ILogger logger)
 
     [LoggerMessage(43, LogLevel.Warning, "{Issue}", EventName = "configuration_issue")]
     public partial void ConfigurationIssue(string issue);
+
+    [LoggerMessage(70, LogLevel.Warning, "dropping database '{Database}' as it does not exist anymore or inactive auto-database", EventName = "database_dropped")]
+    public partial void DatabaseDropped(string database);
+
+    [LoggerMessage(71, LogLevel.Information, "cleaning up idle pool for user {User} on db {Database} because: pool idle timeout (age= {Age}s)", EventName = "pool_forgotten")]
+    public partial void PoolForgotten(string user, string database, long age);
+
+    [LoggerMessage(72, LogLevel.Information, "{Connection} registered new auto-database: {Database}", EventName = "database_registered")]
+    public partial void DatabaseRegistered(ConnectionName connection, string database);
+
+    [LoggerMessage(73, LogLevel.Warning, "{Connection} taking connection from reserve_pool", EventName = "reserve_taken")]
+    public partial void ReserveTaken(ConnectionName connection);
 }

@@ -13,7 +13,7 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="BytesOut">Bytes to clients per second.</param>
 /// <param name="TransactionTime">Microseconds per transaction.</param>
 /// <param name="QueryTime">Microseconds per query.</param>
-/// <param name="WaitTime">Microseconds per transaction.</param>
+/// <param name="WaitTime">Microseconds per server given to a client.</param>
 public sealed record PeriodFigures(
     long Transactions, long Queries, long ClientParses, long ServerParses, long Binds, long Logins, long BytesIn, long BytesOut,
     long TransactionTime, long QueryTime, long WaitTime)

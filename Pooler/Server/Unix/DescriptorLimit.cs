@@ -7,10 +7,13 @@ namespace Pooler.Server.Unix;
 /// <summary>How many files and sockets the process may have open, beside how many it may need.</summary>
 internal static class DescriptorLimit
 {
+    /// <summary>How many it is; null where there is no such limit.</summary>
+    public static long? Current => TryRead(out var limit) && limit.Current <= long.MaxValue ? (long)limit.Current : null;
+
     /// <summary>The line that PgBouncer logs when it starts; null where there is no such limit.</summary>
     public static string? Describe(PoolerConfiguration configuration)
     {
-        if (OperatingSystem.IsWindows() || LibC.GetLimit(OperatingSystem.IsLinux() ? 7 : 8, out var limit) != 0) return null; // RLIMIT_NOFILE
+        if (!TryRead(out var limit)) return null;
         var settings = configuration.Settings;
 
         // As PgBouncer reckons: a pool per database and user, unless the database forces one user, and some to spare.
@@ -20,6 +23,12 @@ internal static class DescriptorLimit
         return string.Create(
             CultureInfo.InvariantCulture,
             $"kernel file descriptor limit: {Text(limit.Current)} (hard: {Text(limit.Most)}); max_client_conn: {settings.MaxClientConn}, max expected fd use: {expected}");
+    }
+
+    private static bool TryRead(out ResourceLimit limit)
+    {
+        limit = default;
+        return !OperatingSystem.IsWindows() && LibC.GetLimit(OperatingSystem.IsLinux() ? 7 : 8, out limit) == 0; // RLIMIT_NOFILE
     }
 
     // RLIM_INFINITY is all ones; PgBouncer prints that as -1.

@@ -222,14 +222,26 @@ public sealed class CommandTests(PostgresForPooler postgres) : ConsoleTest(postg
         await second.Query("SELECT 'in'").SendAsync();
         await Eventually.TrueAsync(() => pooler.Pool(database).ClientsWaiting == 1, cancellationToken: Cancelled);
 
-        Assert.Equal("C(SET) Z(I)", await console.Query("SET default_pool_size = 2").AskAsync());
+        Assert.Equal("C(SET default_pool_size=2) Z(I)", await console.Query("SET default_pool_size = 2").AskAsync());
 
         Assert.Equal("T D(in) C(SELECT 1) Z(I)", RawClient.Transcript(await second.ReadToReadyAsync()));
-        Assert.Equal("C(SET) Z(I)", await console.Query("set Query_Wait_Timeout to '33';").AskAsync());
+        Assert.Equal("C(SET Query_Wait_Timeout=33) Z(I)", await console.Query("set Query_Wait_Timeout to '33';").AskAsync());
         Assert.Equal("33", await console.ScalarAsync("SELECT value FROM SHOW CONFIG WHERE key = 'query_wait_timeout'"));
-        Assert.Contains("did you mean", await ErrorAsync(console, "SET defualt_pool_size = 3"));
-        Assert.Contains("cannot be changed", await ErrorAsync(console, "SET listen_port = 3"));
-        Assert.Contains("pool_mode", await ErrorAsync(console, "SET pool_mode = 'nonsense'"));
+        async Task<RawMessage> RefusalAsync(string command)
+        {
+            await console.Query(command).SendAsync();
+            return Assert.Single(await console.ReadToReadyAsync(), m => m.Type == 'E');
+        }
+        var unknown = await RefusalAsync("SET defualt_pool_size = 3");
+        Assert.Equal("08P01 SET failed", $"{unknown.Field('C')} {unknown.Field('M')}");
+        Assert.Contains("did you mean default_pool_size", unknown.Field('D'));
+        Assert.Contains("allowed: session", (await RefusalAsync("SET pool_mode = 'nonsense'")).Field('D'));
+        // As in PgBouncer no error, but said.
+        await console.Query("SET listen_port = 3").SendAsync();
+        var answer = await console.ReadToReadyAsync();
+        Assert.Contains("cannot be changed", Assert.Single(answer, m => m.Type == 'N').Field('M'));
+        Assert.Equal("C(SET listen_port=3) Z(I)", RawClient.Transcript(answer));
+        Assert.Equal("0", await console.ScalarAsync("SELECT value FROM SHOW CONFIG WHERE key = 'listen_port'"));
     }
 
     [Fact]
@@ -325,7 +337,7 @@ public sealed class CommandTests(PostgresForPooler postgres) : ConsoleTest(postg
         await using var pooler = Start();
         using var console = await ConsoleAsync(pooler);
         Assert.Equal("invalid command 'FOO bar', use SHOW HELP;", await ErrorAsync(console, "FOO bar"));
-        Assert.Equal("invalid command 'SHOW NOTHING', use SHOW HELP;", await ErrorAsync(console, "SHOW NOTHING;"));
+        Assert.Equal("invalid command 'SHOW NOTHING;', use SHOW HELP;", await ErrorAsync(console, "SHOW NOTHING;"));
         Assert.Equal("invalid command 'PAUSE a b', use SHOW HELP;", await ErrorAsync(console, "PAUSE a b"));
         Assert.Equal("cannot pause admin db: pgbouncer", await ErrorAsync(console, "PAUSE pgbouncer"));
 

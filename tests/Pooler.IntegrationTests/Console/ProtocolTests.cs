@@ -92,7 +92,7 @@ public sealed class ProtocolTests(PostgresForPooler postgres) : ConsoleTest(post
     {
         await using var pooler = Start(variant);
         using var console = await ConsoleAsync(pooler);
-        Assert.Equal("E(42601) Z(I) 1 2 C(RECONNECT) Z(I)", await console
+        Assert.Equal("E(08P01) Z(I) 1 2 C(RECONNECT) Z(I)", await console
             .Parse("", "NONSENSE").Bind("").Execute().Query("SHOW POOLS").Sync()
             .Parse("", "RECONNECT").Bind("").Execute().Sync().AskAsync(2));
         Assert.Equal("1 2 I Z(I)", await console.Parse("", "").Bind("").Execute().Sync().AskAsync());
@@ -162,7 +162,7 @@ public sealed class ProtocolTests(PostgresForPooler postgres) : ConsoleTest(post
             + "standard_conforming_strings=on",
             string.Join(' ', console.Parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={p.Value}")));
         Assert.Equal("1", await console.ScalarAsync(
-            "SELECT count(*) FROM SHOW CLIENTS WHERE application_name = 'it''s me' AND database = 'pgbouncer' AND type = 'C' AND state = 'active'"));
+            "SELECT count(*) FROM SHOW CLIENTS WHERE application_name = 'it''s me' AND database = 'pgbouncer' AND type = 'C' AND state = 'idle'"));
     }
 
     [Fact]

@@ -100,7 +100,7 @@ public sealed class IniFileTests : IDisposable
                 "pooler.ini:4: listen_port = \"70000\": allowed: a whole number from 0 to 65535",
                 "pooler.ini:15: user bob: pool_mode = \"never\": allowed: session, transaction, statement",
                 "pooler.ini:9: the database name pgbouncer is reserved for the admin console",
-                "pooler.ini:11: database shop2: port = \"x\": allowed: a whole number from 1 to 65535",
+                "pooler.ini:11: database shop2: port = \"x\": allowed: a whole number from 1 to 65535, or a comma list of them",
                 "pooler.ini:17: peer x: the id must be a whole number from 1 to 16383",
                 "pooler.ini:18: peer 2: host is missing",
             ],
@@ -136,10 +136,10 @@ public sealed class IniFileTests : IDisposable
     [Fact]
     public void Settings_without_effect_are_taken_with_a_warning()
     {
-        var result = _files.Load("[pgbouncer]\nserver_tls_sslmode = disable\nclient_tls_ecdhcurve = secp384r1\npkt_buf = 4096\n[databases]\n* = host=x\n");
+        var result = _files.Load("[pgbouncer]\npool_mode = session\nsbuf_loopcnt = 7\npkt_buf = 4096\n[databases]\n* = host=x\n");
         Good(result);
         Assert.Equal(
-            ["client_tls_ecdhcurve: no effect: .NET cannot choose; the system's OpenSSL does, see Groups in openssl.cnf",
+            ["sbuf_loopcnt: no effect: loops share their time by themselves",
              "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD"],
             result.Warnings.Select(w => w.Message));
     }
