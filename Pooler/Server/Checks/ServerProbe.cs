@@ -1,5 +1,6 @@
 using Npgsql;
 using Pooler.Engine.Configuration;
+using NpgsqlSslMode = Npgsql.SslMode;
 
 namespace Pooler.Server.Checks;
 
@@ -48,12 +49,12 @@ internal static class ServerProbe
             CommandTimeout = TimeoutSeconds,
             SslMode = tls["server_tls_sslmode"] switch
             {
-                "disable" => SslMode.Disable,
-                "allow" => SslMode.Allow,
-                "require" => SslMode.Require,
-                "verify-ca" => SslMode.VerifyCA,
-                "verify-full" => SslMode.VerifyFull,
-                _ => SslMode.Prefer,
+                "disable" => NpgsqlSslMode.Disable,
+                "allow" => NpgsqlSslMode.Allow,
+                "require" => NpgsqlSslMode.Require,
+                "verify-ca" => NpgsqlSslMode.VerifyCA,
+                "verify-full" => NpgsqlSslMode.VerifyFull,
+                _ => NpgsqlSslMode.Prefer,
             },
             RootCertificate = OrNull(tls["server_tls_ca_file"]),
             SslCertificate = OrNull(tls["server_tls_cert_file"]),
