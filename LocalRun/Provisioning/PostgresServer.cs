@@ -30,7 +30,7 @@ public sealed class PostgresServer : IAsyncDisposable
         _installation = installation;
         _options = options;
         _runAs = runAs;
-        Password = options.Password ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+        Password = options.StandbyOf?.Password ?? options.Password ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
         Port = options.Port ?? Ports.Take();
     }
 
@@ -41,7 +41,7 @@ public sealed class PostgresServer : IAsyncDisposable
     public int Port { get; private set; }
 
     /// <summary>Name of the superuser.</summary>
-    public string User => _options.User;
+    public string User => _options.StandbyOf?.User ?? _options.User;
 
     /// <summary>The superuser's password.</summary>
     public string Password { get; }
@@ -80,7 +80,7 @@ public sealed class PostgresServer : IAsyncDisposable
             server = new PostgresServer(directory, installation, options, UnprivilegedUser.Choose());
             await server.InitializeAsync(cancellationToken).ConfigureAwait(false);
             await server.LaunchAsync(cancellationToken).ConfigureAwait(false);
-            foreach (var database in options.Databases)
+            foreach (var database in options.StandbyOf is null ? options.Databases : [])
                 await server.CreateDatabaseAsync(database, cancellationToken).ConfigureAwait(false);
             return server;
         }
@@ -180,6 +180,12 @@ public sealed class PostgresServer : IAsyncDisposable
 
     private async Task InitializeAsync(CancellationToken cancellationToken)
     {
+        if (_options.StandbyOf is { } primary)
+        {
+            await CopyAsync(primary, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
         _options.Progress?.Report($"Making a PostgreSQL {Version} data directory …");
         var passwordFile = Path.Combine(_directory.Path, "password");
         await File.WriteAllTextAsync(passwordFile, Password + "\n", cancellationToken).ConfigureAwait(false);
@@ -198,6 +204,18 @@ public sealed class PostgresServer : IAsyncDisposable
             var rules = await File.ReadAllTextAsync(hba, cancellationToken).ConfigureAwait(false);
             await File.WriteAllTextAsync(hba, $"{string.Join('\n', _options.HbaRules)}\n{rules}", cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    private async Task CopyAsync(PostgresServer primary, CancellationToken cancellationToken)
+    {
+        _options.Progress?.Report($"Copying PostgreSQL {Version} for a standby …");
+        await _runAs.OwnAsync(_directory.Path, cancellationToken).ConfigureAwait(false);
+        var program = PostgresInstallation.Program(BinDirectory, "pg_basebackup") ?? "pg_basebackup";
+        // -R makes it a standby: it writes standby.signal and primary_conninfo, with the password.
+        var line = _runAs.Run(program, "-D", DataDirectory, "-R", "-X", "stream", "-c", "fast", "--no-sync");
+        var command = new Command(line[0], line.Skip(1)) { WorkingDirectory = _directory.Path };
+        foreach (var (name, value) in primary.Environment()) command.Environment[name] = name == "PGDATABASE" ? null : value;
+        await command.RunCheckedAsync(cancellationToken).ConfigureAwait(false);
     }
 
     // Somebody may take the port between our look and the server's bind; then another one is tried.

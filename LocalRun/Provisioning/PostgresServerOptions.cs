@@ -24,6 +24,13 @@ public sealed class PostgresServerOptions
     /// </summary>
     public IReadOnlyList<string> HbaRules { get; init; } = [];
 
+    /// <summary>
+    /// A running server to follow: this one becomes its hot standby by streaming replication, with its users, passwords,
+    /// rules and databases. <see cref="User"/>, <see cref="Password"/>, <see cref="HbaRules"/> and <see cref="Databases"/>
+    /// are not looked at then.
+    /// </summary>
+    public PostgresServer? StandbyOf { get; init; }
+
     /// <summary>Databases to create.</summary>
     public IReadOnlyList<string> Databases { get; init; } = [];
 

@@ -37,6 +37,10 @@ public static class Tools
     public static Task<string> PgBouncerAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         GetAsync("pgbouncer", ["pgbouncer"], () => Task.FromResult(Executables.Find("pgbouncer")), progress, cancellationToken);
 
+    /// <summary>dnsmasq, a small name server.</summary>
+    public static Task<string> DnsmasqAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        GetAsync("dnsmasq", ["dnsmasq-base"], () => Task.FromResult(Executables.Find("dnsmasq")), progress, cancellationToken);
+
     /// <summary>A Chromium, Chrome included.</summary>
     public static Task<string> ChromiumAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         GetAsync("Chromium", ["chromium"], () => Task.FromResult(Chromium()), progress, cancellationToken);

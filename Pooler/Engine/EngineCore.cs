@@ -203,10 +203,12 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>Makes changed settings the current ones.</summary>
     public void UseSettings(PoolerSettings settings)
     {
+        var wanted = _settings.TargetSessionAttrs;
         _settings = settings;
         _tracked = TrackedNames(settings);
         _ignored = Names(settings.IgnoreStartupParameters);
         SocketOptions = SocketOptionsOf(_settings);
+        if (wanted != settings.TargetSessionAttrs) Hosts.OnWantedChanged();
     }
 
     /// <summary>

@@ -135,6 +135,7 @@ internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> sett
         try
         {
             addresses = await resolver.ResolveAsync(entry.Name).ConfigureAwait(false);
+            if (addresses.Count == 0) error = "the name has no address";
         }
         catch (NameLookupException e)
         {

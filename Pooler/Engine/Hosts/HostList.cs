@@ -1,6 +1,6 @@
 using System.Net;
-using System.Net.Sockets;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
 
 namespace Pooler.Engine.Hosts;
 
@@ -24,9 +24,7 @@ internal static class HostList
     {
         try
         {
-            if (name.StartsWith('/')) return new ServerHost(index, name, port, new UnixDomainSocketEndPoint($"{name.TrimEnd('/')}/.s.PGSQL.{port}"));
-            // An abstract socket's name begins with a zero byte, which configurations write as @.
-            if (name.StartsWith('@')) return new ServerHost(index, name, port, new UnixDomainSocketEndPoint($"\0{name[1..]}/.s.PGSQL.{port}"));
+            if (UnixAddress.IsUnix(name)) return new ServerHost(index, name, port, UnixAddress.Of(name, port));
             // .NET also takes "10" for an address; there are hosts of such a name.
             if (IPAddress.TryParse(name, out var address) && (name.Contains(':') || name.Count(c => c == '.') == 3))
                 return new ServerHost(index, name, port, new IPEndPoint(address, port));

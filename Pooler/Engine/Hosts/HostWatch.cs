@@ -95,6 +95,13 @@ internal sealed class HostWatch
         CloseServers(database, address.Host.Name, address.EndPoint!, objection);
     }
 
+    /// <summary>The global target_session_attrs is another one: all servers that it chose are replaced.</summary>
+    public void OnWantedChanged()
+    {
+        foreach (var pool in _engine.Directory.PoolsUnordered)
+            if (pool.Database.Settings.TargetSessionAttrs is null) pool.CloseServers("target_session_attrs changed", markOthers: true);
+    }
+
     /// <summary>Periodic work, a few times a second on one loop.</summary>
     public void OnTick(long now)
     {
@@ -150,18 +157,19 @@ internal sealed class HostWatch
                 if (!host.IsName || host.Name != outcome.Name) continue;
                 if (outcome.Error is null) hosts.NoteAddresses(host, outcome.Addresses);
                 foreach (var gone in outcome.Gone)
-                    CloseServers(database, host.Name, new IPEndPoint(gone, host.Port), "DNS changed");
+                    CloseServers(database, host.Name, new IPEndPoint(gone, host.Port), "DNS changed", alsoInLogin: true);
             }
         }
     }
 
-    private void CloseServers(PoolDatabase database, string host, EndPoint endPoint, string reason)
+    // A login that finds its host unfit goes on to another one: it is not to be closed for that.
+    private void CloseServers(PoolDatabase database, string host, EndPoint endPoint, string reason, bool alsoInLogin = false)
     {
         foreach (var pool in _engine.Directory.PoolsUnordered)
         {
             if (pool.Database != database) continue;
             pool.CloseServers(reason, server => server is ServerSession { Address: { } address }
-                && address.Host.Name == host && endPoint.Equals(address.EndPoint));
+                && (alsoInLogin || server.State != ServerState.Login) && address.Host.Name == host && endPoint.Equals(address.EndPoint));
         }
     }
 

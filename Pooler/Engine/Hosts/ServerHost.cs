@@ -36,8 +36,7 @@ internal sealed class ServerHost
     public HostAddress[] Addresses { get; set; } = [];
 
     /// <summary>What people see in messages.</summary>
-    public override string ToString() => Name.StartsWith('/') || Name.StartsWith('@') ? $"{Name}:{Port}"
-        : Name.Contains(':') ? $"[{Name}]:{Port}" : $"{Name}:{Port}";
+    public override string ToString() => Name.Contains(':') ? $"[{Name}]:{Port}" : $"{Name}:{Port}";
 }
 
 /// <summary>One address of a host, and what is known of the server there.</summary>

@@ -15,6 +15,7 @@ internal sealed partial class ServerSession
 {
     private EventLoop? _loginLoop;
     private HostWalk? _walk;
+    private DatabaseHosts? _hosts;
     private LoopTimer? _loginTimer;
     private SessionAttributes _attributes;
     private bool _questionSent;
@@ -30,6 +31,7 @@ internal sealed partial class ServerSession
     {
         _loginLoop = loop;
         _walk = _engine.Hosts.BeginWalk(Pool.Database, OnLookupFailed);
+        _hosts = _walk.Hosts;
         TryNextHost();
     }
 
@@ -82,9 +84,9 @@ internal sealed partial class ServerSession
     {
         if (_finished) return;
         _walk!.NoteFailure(Address!, error);
-        var news = _engine.Hosts.OnLoginFailed(_walk.Hosts, Address!, error);
+        var news = _engine.Hosts.OnLoginFailed(_hosts!, Address!, error);
         // Alone, it is told when the whole login has failed.
-        if (news && _walk.Hosts.HasChoice)
+        if (news && _hosts!.HasChoice)
         {
             _engine.OnServerLoginFailed(this, error);
             _engine.OnServerEnded(this, error.Message);
@@ -96,7 +98,7 @@ internal sealed partial class ServerSession
     private void OnLookupFailed(HostAddress lookup, PgError error)
     {
         Address = lookup;
-        if (!_walk!.Hosts.HasChoice) return;
+        if (!_hosts!.HasChoice) return;
         _engine.OnServerLoginFailed(this, error);
         _engine.OnServerEnded(this, "server DNS lookup failed");
     }
@@ -147,10 +149,10 @@ internal sealed partial class ServerSession
         _questionSent = false;
         if (_attributes.Objection(wanted) is not { } objection)
         {
-            _engine.Hosts.OnLoggedIn(_walk.Hosts, Address!, _attributes.Role);
+            _engine.Hosts.OnLoggedIn(_hosts!, Address!, _attributes.Role);
             return true;
         }
-        var news = _engine.Hosts.OnUnfit(Pool.Database, _walk.Hosts, Address!, _attributes.Role, objection);
+        var news = _engine.Hosts.OnUnfit(Pool.Database, _hosts!, Address!, _attributes.Role, objection);
         if (news) _engine.Log.HostUnfit(Pool.Database.Name, Address!.ToString(), objection);
         _walk.NoteFailure(Address!, PgError.Fatal(SqlState.ConnectionFailure, objection));
         _walk.PassOver(Address!);
@@ -173,7 +175,7 @@ internal sealed partial class ServerSession
     private void NoteRole(string parameter, string value)
     {
         if (parameter != "in_hot_standby" || Address is null) return;
-        _engine.Hosts.OnRoleReported(Pool.Database, _walk!.Hosts, Address, value == "on" ? ServerRole.Standby : ServerRole.Primary);
+        _engine.Hosts.OnRoleReported(Pool.Database, _hosts!, Address, value == "on" ? ServerRole.Standby : ServerRole.Primary);
     }
 
     /// <summary>

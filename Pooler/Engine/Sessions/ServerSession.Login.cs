@@ -150,6 +150,7 @@ internal sealed partial class ServerSession
         _authentication = null;
         _loginTimer?.Cancel();
         _openingDone = true;
+        _walk = null;
         if (OwnStartup is not null)
         {
             OnOwnServerReady(welcome);

@@ -51,6 +51,7 @@ public sealed class ColumnsTests(PostgresForPooler postgres) : ConsoleTest(postg
         ("VERSION", "version:s"),
         ("PEERS", "peer_id:i host:s port:i pool_size:i"),
         ("PEER_POOLS", "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"),
+        ("HOSTS", "database:s host:s port:i address:s state:s role:s target_session_attrs:s last_error:s since:s next_try:s servers:i"),
     ];
 
     [Fact]

@@ -41,7 +41,7 @@ internal sealed class ManualLoop : EventLoop
 
     public override Connection Connect(EndPoint endPoint, SocketOptions options, IConnectionHandler handler)
     {
-        var connection = new ManualConnection(this) { Handler = handler };
+        var connection = new ManualConnection(this) { Handler = handler, EndPoint = endPoint };
         Begun.Add(connection);
         return connection;
     }
@@ -119,6 +119,9 @@ internal sealed class ManualConnection : Connection
 
     public bool IsPaused { get; private set; }
 
+    /// <summary>Where it was begun to.</summary>
+    public EndPoint? EndPoint { get; init; }
+
     /// <summary>All that was sent so far, and forgets it.</summary>
     public byte[] TakeSent()
     {
@@ -159,6 +162,14 @@ internal sealed class ManualConnection : Connection
         if (_closed) return;
         _closed = true;
         Handler.OnClosed(this, null);
+    }
+
+    /// <summary>Connecting fails.</summary>
+    public void Refuse()
+    {
+        if (_closed) return;
+        _closed = true;
+        Handler.OnClosed(this, new SocketException((int)SocketError.ConnectionRefused));
     }
 
     public void MoveTo(ManualLoop loop) => Loop = loop;

@@ -3,6 +3,7 @@ using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Hosts;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.UnitTests.Sessions;
@@ -10,16 +11,19 @@ namespace Pooler.UnitTests.Sessions;
 /// <summary>An engine whose clients and servers are played by the test, byte by byte.</summary>
 internal sealed class SessionHarness
 {
-    public SessionHarness(Func<PoolerSettings, PoolerSettings>? change = null)
+    public SessionHarness(
+        Func<PoolerSettings, PoolerSettings>? change = null, Func<DatabaseSettings, DatabaseSettings>? database = null,
+        INameResolver? resolver = null)
     {
+        var target = new DatabaseSettings { Name = "db", Host = "127.0.0.1" };
         var settings = new PoolerSettings { AuthType = AuthType.Trust, UnixSocketDir = "", DefaultPoolSize = 1, ServerTlsSslMode = SslMode.Disable };
         Loop = new ManualLoop(Clock);
         Core = new EngineCore(new PoolerConfiguration
         {
             Settings = change?.Invoke(settings) ?? settings,
-            Databases = new Dictionary<string, DatabaseSettings> { ["db"] = new() { Name = "db", Host = "127.0.0.1" } },
+            Databases = new Dictionary<string, DatabaseSettings> { ["db"] = database?.Invoke(target) ?? target },
             Users = new Dictionary<string, UserSettings> { ["me"] = new() { Name = "me" } },
-        }, [Loop], NullLogger.Instance, Clock);
+        }, [Loop], NullLogger.Instance, Clock, resolver);
         Core.Start();
         Loop.Run();
     }
