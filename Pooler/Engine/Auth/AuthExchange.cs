@@ -42,4 +42,9 @@ public abstract class AuthExchange
 
     /// <summary>Goes on after <see cref="Work"/>.</summary>
     public abstract AuthStep Resume(MessageWriter output);
+
+    /// <summary>The peer has gone while <see cref="Work"/> is under way: what has not begun need not begin.</summary>
+    public virtual void Abandon()
+    {
+    }
 }

@@ -1,4 +1,6 @@
 using Pooler.Engine.Auth.Hba;
+using Pooler.Engine.Auth.Ldap;
+using Pooler.Engine.Auth.Pam;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 
@@ -56,7 +58,13 @@ public abstract class ClientAuthentication : AuthExchange
         AuthType.Reject => new RejectExchange(login.UserName, $"{login.Rule?.Where} rejects it"),
         AuthType.Cert => new CertExchange(login),
         AuthType.Peer => new PeerExchange(login, SystemUsers.NameOf),
-        AuthType.Ldap or AuthType.Pam => new RejectExchange(login.UserName, "this build has neither LDAP nor PAM"),
+        AuthType.Ldap => LdapOptions.TryParse(login.Rule?.OptionsText ?? login.Settings.AuthLdapOptions ?? "", out var options, out var error)
+            ? new VerifiedExchange(login.UserName, new LdapVerifier(options), login.RemoteEndPoint)
+            : new RejectExchange(login.UserName, error),
+        AuthType.Pam => new VerifiedExchange(
+            login.UserName,
+            new PamVerifier(login.Rule?.Option("pamservice") ?? PamVerifier.DefaultService, login.Rule?.Option("pam_use_hostname") == "1"),
+            login.RemoteEndPoint),
         _ => Create(login.Method, login.UserName, login.UserIsKnown, login.Secret, login.Settings.ScramIterations),
     };
 

@@ -16,6 +16,9 @@ internal abstract class StagedAuthentication(string userName) : ClientAuthentica
     public sealed override AuthStep Resume(MessageWriter output) =>
         _inner is { } inner ? Follow(inner, inner.Resume(output)) : ResumeSearch(output);
 
+    /// <remarks>The search itself is called off through <see cref="IUserQueries.Abandon"/>.</remarks>
+    public sealed override void Abandon() => _inner?.Abandon();
+
     /// <summary>Goes on after <see cref="AuthExchange.Work"/>, before there is an inner exchange.</summary>
     private protected abstract AuthStep ResumeSearch(MessageWriter output);
 

@@ -24,8 +24,8 @@ internal static class GlobalSettings
         [
             ("any", AuthType.Any), ("trust", AuthType.Trust), ("plain", AuthType.Plain), ("md5", AuthType.Md5),
             ("scram-sha-256", AuthType.ScramSha256), ("cert", AuthType.Cert), ("hba", AuthType.Hba),
-        ],
-        [("ldap", "LDAP"), ("pam", "PAM")]);
+            ("ldap", AuthType.Ldap), ("pam", AuthType.Pam),
+        ]);
 
     private static readonly EnumKind<TargetSessionAttrs> TargetAttrs = new(TargetSessionAttrsWords);
 
@@ -44,7 +44,8 @@ internal static class GlobalSettings
         Optional("auth_file", s => s.AuthFile, (s, v) => s with { AuthFile = v }, "file of names and secrets"),
         Text("auth_hba_file", s => s.AuthHbaFile, (s, v) => s with { AuthHbaFile = v }, "rules by database, user and address, used with auth_type hba"),
         Optional("auth_ident_file", s => s.AuthIdentFile, (s, v) => s with { AuthIdentFile = v }, "name maps for the methods cert and peer of auth_hba_file"),
-        Named("auth_ldap_options", new TextKind(emptyIsUnset: true), null, "LDAP options, used with auth_type ldap", "no effect yet: this build has no LDAP", secret: true),
+        Setting<S>.Of("auth_ldap_options", new TextKind(emptyIsUnset: true), s => s.AuthLdapOptions, (s, v) => s with { AuthLdapOptions = v },
+            "where and how auth_type ldap asks: ldapserver, ldapport, ldapscheme, ldaptls, ldapprefix, ldapsuffix, ldapbasedn, ldapbinddn, ldapbindpasswd, ldapsearchattribute, ldapsearchfilter, ldapurl", secret: true),
         Text("auth_query", s => s.AuthQuery, (s, v) => s with { AuthQuery = v }, "query that returns name and secret for the name $1, run at each login of a user whom auth_file does not list", scopes: "database"),
         Setting<S>.Of("auth_type", AuthTypes, s => s.AuthType, (s, v) => s with { AuthType = v }, "how clients prove who they are"),
         Optional("auth_user", s => s.AuthUser, (s, v) => s with { AuthUser = v }, "who runs auth_query, with a password from auth_file; without it there are no such queries", scopes: "database"),

@@ -227,6 +227,9 @@ public sealed partial record PoolerSettings
     /// <summary><c>http_admin_key</c>: key that /admin requires; never shown.</summary>
     public string HttpAdminKey { get; init; } = "";
 
+    /// <summary><c>auth_ldap_options</c>: how <c>auth_type = ldap</c> reaches and asks its server; holds a password.</summary>
+    public string? AuthLdapOptions { get; init; }
+
     /// <summary><c>auth_user</c>: who runs auth_query.</summary>
     public string? AuthUser { get; init; }
 

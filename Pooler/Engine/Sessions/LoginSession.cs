@@ -517,7 +517,11 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         if (_state == LoginState.Ended) return;
         if (_state == LoginState.WaitingForWelcome) _pool!.Abandon(this);
-        if (_state == LoginState.Computing) _userQueries?.Abandon();
+        if (_state == LoginState.Computing)
+        {
+            _authentication!.Abandon();
+            _userQueries?.Abandon();
+        }
         HandOver();
         if (Engine.Settings.LogDisconnections && _startup is not null)
             Engine.Log.ClientClosing(LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);
