@@ -49,6 +49,10 @@ public static class Tools
     public static Task<string> PythonWithPsycopg2Async(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         GetAsync("Python with psycopg2", ["python3-psycopg2"], () => PythonAsync(cancellationToken), progress, cancellationToken);
 
+    /// <summary>slapd, OpenLDAP's server.</summary>
+    public static Task<string> SlapdAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        GetAsync("slapd", ["slapd"], () => Task.FromResult(Executables.Find("slapd", "/usr/sbin", "/usr/local/libexec", "/opt/homebrew/opt/openldap/libexec")), progress, cancellationToken);
+
     private static Task<string> PostgresProgramAsync(string name, string package, IProgress<string>? progress, CancellationToken cancellationToken) =>
         GetAsync(name, [package], async () =>
         {

@@ -1,5 +1,6 @@
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
+using Pooler.Engine.Auth.Ldap;
 using Pooler.Engine.Encryption;
 using Pooler.Engine.Hosts;
 
@@ -215,6 +216,9 @@ public static class ConfigurationLoader
         Dictionary<string, UserSettings> users)
     {
         if (draft.Errors.Count > 0) return;
+
+        if (settings.AuthType == AuthType.Ldap && !LdapOptions.TryParse(settings.AuthLdapOptions ?? "", out _, out var objection))
+            draft.Errors.Add(new ConfigurationIssue(draft.Globals.TryGetValue("auth_ldap_options", out var given) ? given.Where : null, $"auth_ldap_options: {objection}"));
 
         if (settings.AuthDbName == ConsoleDatabase)
             draft.Errors.Add(new ConfigurationIssue(draft.Globals.TryGetValue("auth_dbname", out var named) ? named.Where : null, $"cannot use the reserved \"{ConsoleDatabase}\" database as an auth_dbname"));

@@ -1,3 +1,4 @@
+using Pooler.Engine.Auth.Ldap;
 using Pooler.Engine.Configuration;
 
 namespace Pooler.Engine.Auth.Hba;
@@ -92,6 +93,9 @@ internal sealed class HbaReader
             ReadOption(Single(field, "options"), method, options);
         }
 
+        var optionsText = line.Text[fields[next - 1].End..].Trim();
+        if (method == AuthType.Ldap && !LdapOptions.TryParse(optionsText, out _, out var wrong)) throw new HbaException(wrong);
+
         return new HbaRule
         {
             File = path,
@@ -102,7 +106,7 @@ internal sealed class HbaReader
             Address = address,
             Method = method,
             Options = options,
-            OptionsText = line.Text[fields[next - 1].End..].Trim(),
+            OptionsText = optionsText,
         };
 
         HbaField Next(string what) => next < fields.Count ? fields[next++] : throw new HbaException($"it ends before the {what}");

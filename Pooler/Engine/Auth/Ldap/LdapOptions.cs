@@ -169,6 +169,9 @@ internal sealed record LdapOptions
             case "ldapsearchfilter":
                 options = options with { SearchFilter = value };
                 break;
+            case "map" or "clientcert" or "clientname":
+                // Options of the HBA line itself.
+                break;
             case "ldapurl":
                 return TryApplyUrl(ref options, value, out error);
             default:

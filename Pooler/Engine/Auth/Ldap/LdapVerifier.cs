@@ -101,7 +101,7 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
         {
             connection.SessionOptions.ProtocolVersion = 3;
             if (options.IsSecure) connection.SessionOptions.SecureSocketLayer = true;
-            if (options.StartsTls) connection.SessionOptions.StartTransportLayerSecurity(null);
+            if (options.StartsTls) StartTls(connection);
             return connection;
         }
         catch (Exception)
@@ -109,6 +109,22 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
             connection.Dispose();
             throw;
         }
+    }
+
+    private static void StartTls(LdapConnection connection)
+    {
+        // On Linux the library connects with the first request only, and asked before that for TLS it has no server to
+        // ask: so a request that anybody may make, for no attribute of the root (RFC 4512, 5.1), without a bind.
+        connection.AutoBind = false;
+        try
+        {
+            connection.SendRequest(new SearchRequest("", "(objectClass=*)", SearchScope.Base, "1.1"));
+        }
+        catch (DirectoryOperationException)
+        {
+            // The server's refusal is an answer as well: it is connected.
+        }
+        connection.SessionOptions.StartTransportLayerSecurity(null);
     }
 
     private static string Describe(Exception e) => e switch
