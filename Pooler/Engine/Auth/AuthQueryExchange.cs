@@ -1,3 +1,4 @@
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Auth;
@@ -33,6 +34,14 @@ internal sealed class AuthQueryExchange(AuthenticationRequest request) : StagedA
         if (name is null) return Break("no such user");
         LoginName = name;
         FoundSecret = secret;
-        return GoOnWith(Create(request with { UserName = name, UserIsKnown = true, Secret = secret, IsQueried = false }), output);
+        return GoOnWith(Create(request with
+        {
+            UserName = name,
+            UserIsKnown = true,
+            Secret = secret,
+            IsQueried = false,
+            // Who turns out to be somebody else comes under the rules for that user.
+            Method = request.Rule is not null && name != UserName ? AuthType.Hba : request.Method,
+        }), output);
     }
 }

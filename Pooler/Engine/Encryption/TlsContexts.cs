@@ -11,7 +11,12 @@ internal sealed record TlsContexts(ClientTls? Clients, ServerTls? Servers)
 {
     /// <summary>Reads the files that the settings name.</summary>
     /// <exception cref="TlsSetupException">A file is missing or broken, or a setting cannot be met.</exception>
-    public static TlsContexts Load(PoolerSettings settings) => new(
-        settings.ClientTlsSslMode == SslMode.Disable ? null : ClientTls.Load(settings),
-        settings.ServerTlsSslMode == SslMode.Disable ? null : ServerTls.Load(settings));
+    public static TlsContexts Load(PoolerSettings settings)
+    {
+        if (settings.AuthType == AuthType.Cert && settings.ClientTlsSslMode != SslMode.VerifyFull)
+            throw new TlsSetupException("auth_type", "auth_type=cert requires client_tls_sslmode=verify-full");
+        return new TlsContexts(
+            settings.ClientTlsSslMode == SslMode.Disable ? null : ClientTls.Load(settings),
+            settings.ServerTlsSslMode == SslMode.Disable ? null : ServerTls.Load(settings));
+    }
 }

@@ -58,6 +58,8 @@ public sealed class StartupPacket
     /// <summary>Newest minor version of protocol 3 that clients get.</summary>
     public const int NewestMinor = 2;
 
+    private const string NoTerminator = "invalid startup packet layout: expected terminator as last byte";
+
     // Of PostgreSQL 18: 3.2 allows a server to use keys up to this long.
     private const int MaxCancelKeyLength = 256;
 
@@ -138,6 +140,7 @@ public sealed class StartupPacket
         }
 
         var (major, minor) = ((code >> 16) & 0xffff, code & 0xffff);
+        if (major == 2) return Invalid("old V2 protocol not supported", SqlState.FeatureNotSupported);
         if (major != 3)
         {
             return new(StartupKind.Invalid)
@@ -160,9 +163,9 @@ public sealed class StartupPacket
 
         while (true)
         {
-            if (!reader.TryReadCString(out var nameBytes)) return Invalid("the startup packet has no terminator");
+            if (!reader.TryReadCString(out var nameBytes)) return Invalid(NoTerminator);
             if (nameBytes.IsEmpty) break;
-            if (!reader.TryReadCString(out var valueBytes)) return Invalid("a startup parameter has no value");
+            if (!reader.TryReadCString(out var valueBytes)) return Invalid(NoTerminator);
             if (!TryDecode(nameBytes, out var name) || !TryDecode(valueBytes, out var value))
                 return Invalid("a startup parameter is not valid UTF-8");
 
@@ -181,12 +184,12 @@ public sealed class StartupPacket
             if (repeated) return Invalid($"the startup parameter \"{name}\" is given twice");
         }
 
-        if (!reader.AtEnd) return Invalid("the startup packet goes on after its terminator");
+        if (!reader.AtEnd) return Invalid(NoTerminator);
         if (string.IsNullOrEmpty(user))
         {
             return new(StartupKind.Invalid)
             {
-                Error = PgError.Fatal(SqlState.InvalidAuthorization, "the startup packet names no user"),
+                Error = PgError.Fatal(SqlState.InvalidAuthorization, "no username supplied"),
             };
         }
 
@@ -260,7 +263,8 @@ public sealed class StartupPacket
         }
     }
 
-    private static StartupPacket Invalid(string message) => new(StartupKind.Invalid) { Error = Violation(message) };
+    private static StartupPacket Invalid(string message, string sqlState = SqlState.ProtocolViolation) =>
+        new(StartupKind.Invalid) { Error = PgError.Fatal(sqlState, message) };
 
     private static PgError Violation(string message) => PgError.Fatal(SqlState.ProtocolViolation, message);
 }
