@@ -5,6 +5,7 @@ using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
 using Pooler.Engine.Encryption;
+using Pooler.Engine.Handover;
 using Pooler.Engine.Hosts;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
@@ -41,6 +42,7 @@ internal sealed class EngineCore : IPoolHost
     private volatile HashSet<string> _tracked;
     private volatile HashSet<string> _ignored;
     private volatile bool _isSuspended;
+    private volatile Departure? _departure;
     private long _lastId;
 
     public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider,
@@ -116,6 +118,25 @@ internal sealed class EngineCore : IPoolHost
 
     /// <summary>Another process is taking over from this one.</summary>
     public bool IsHandingOver { get; set; }
+
+    /// <summary>Set once another process has taken over: those that could not move yet follow when they can.</summary>
+    public Departure? Departure
+    {
+        get => _departure;
+        set => _departure = value;
+    }
+
+    /// <summary>
+    /// While the process before this one still serves clients: asks it whether a cancel request, which may come with its
+    /// connection (else -1), is for one of them. False when it could not be asked.
+    /// </summary>
+    public Func<byte[], int, bool>? PassCancelOn { get; set; }
+
+    /// <summary>The number that was given last.</summary>
+    public long LastId => Interlocked.Read(ref _lastId);
+
+    /// <summary>Numbers go on where another process has left off. Before any is given.</summary>
+    public void StartIdsAfter(long id) => _lastId = id;
 
     /// <summary>Leaves clients in the listener's backlog, or accepts them again; set by the engine's composition.</summary>
     public Action<bool> HoldAccepting { get; set; } = static _ => { };
@@ -251,7 +272,7 @@ internal sealed class EngineCore : IPoolHost
 
     /// <summary>A client was accepted: its first handler.</summary>
     public IConnectionHandler Accept(Connection connection) =>
-        new LoginSession(ContextOf(connection.Loop), connection, Interlocked.Increment(ref _lastId));
+        new LoginSession(ContextOf(connection.Loop), connection, NextServerId());
 
     /// <summary>The HBA rules and name maps of the moment.</summary>
     public AccessRules Access

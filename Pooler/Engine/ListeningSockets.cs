@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Telemetry;
 
@@ -14,15 +15,17 @@ internal sealed class ListeningSockets(Listener listener, EngineLog log)
 {
     private readonly List<EndPoint> _endPoints = [];
     private ListenOptions _options = new();
+    private Predecessor? _predecessor;
 
     /// <summary>Where it listens, with the ports in use.</summary>
     public IReadOnlyList<EndPoint> EndPoints => _endPoints;
 
     /// <summary>Begins to listen. As with PgBouncer it is enough when one of the TCP addresses can be had.</summary>
     /// <exception cref="PoolerStartException">There is nothing to listen on.</exception>
-    public void Open(PoolerSettings settings, IReadOnlyList<Socket> passed)
+    public void Open(PoolerSettings settings, IReadOnlyList<Socket> passed, Predecessor? predecessor)
     {
         _options = OptionsOf(settings);
+        _predecessor = predecessor;
         if (passed.Count > 0)
         {
             Adopt(settings, passed);
@@ -127,7 +130,9 @@ internal sealed class ListeningSockets(Listener listener, EngineLog log)
 
     private void Listen(EndPoint endPoint)
     {
-        var bound = listener.Listen(endPoint, _options);
+        var bound = _predecessor?.TakeListening(endPoint) is { } inherited
+            ? listener.Inherit(inherited, _options)
+            : listener.Listen(endPoint, _options);
         _endPoints.Add(bound);
         log.Listening(UnixAddress.Text(bound));
     }

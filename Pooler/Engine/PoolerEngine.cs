@@ -5,6 +5,7 @@ using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
 using Pooler.Engine.Encryption;
+using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
@@ -30,6 +31,12 @@ public sealed record EngineOptions
     /// The engine owns them from its start on.
     /// </summary>
     public IReadOnlyList<Socket> PassedSockets { get; init; } = [];
+
+    /// <summary>
+    /// Told that another process, of which the id is given, has taken over: this one goes on with those clients only that
+    /// could not move. Must not throw nor wait.
+    /// </summary>
+    public Action<int>? HandedOver { get; init; }
 
     /// <summary>Told the figures of each stats_period as a line of text; must not throw nor wait.</summary>
     public Action<string>? PeriodEnded { get; init; }
@@ -112,23 +119,63 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     internal EngineCore Core => _core;
 
+    internal LoopGroup Group => _loops;
+
     /// <summary>Binds the listening sockets and begins to serve.</summary>
-    /// <exception cref="PoolerStartException">An address cannot be bound, or none is given.</exception>
-    public void Start()
+    /// <param name="predecessor">A running process to take over from, with its sockets and clients.</param>
+    /// <exception cref="PoolerStartException">
+    /// An address cannot be bound, or none is given, or the running process does not hand over; it goes on then.
+    /// </exception>
+    public void Start(Predecessor? predecessor = null)
     {
         try
         {
-            _sockets.Open(_configuration.Settings, _options.PassedSockets);
+            if (predecessor is not null && _options.PassedSockets.Count > 0) throw new PoolerStartException("cannot reboot under service manager");
+            _sockets.Open(_configuration.Settings, _options.PassedSockets, predecessor);
+            predecessor?.TakeOver(_core, _loops);
         }
-        catch (Exception)
+        catch (Exception e)
         {
-            _listener.Dispose();
+            // The files of the sockets are not ours, unless there was no process before.
+            if (predecessor is null) _listener.Dispose();
+            else _listener.Relinquish();
+            if (e is HandoverException) throw new PoolerStartException($"the running process does not hand over, and goes on: {e.Message}", e);
             throw;
         }
         _loops.Start();
         _core.Start();
         _listener.Start();
     }
+
+    /// <summary>Begins to hand over to another process, on the connection of a console that has been freed for it.</summary>
+    /// <exception cref="AdministrationException">It cannot be done now.</exception>
+    internal void CheckHandover()
+    {
+        if (IsShuttingDown) throw new AdministrationException("pooler is shutting down");
+        if (StandsStill) throw new AdministrationException("already suspended/paused");
+        if (_core.Directory.Databases.Any(d => d.Paused)) throw new AdministrationException("cannot suspend with paused databases");
+        if (_core.IsHandingOver) throw new AdministrationException("another process is taking over already");
+    }
+
+    internal void BeginHandover(HandoverChannel channel)
+    {
+        _core.IsHandingOver = true;
+        new Thread(new Departure(this, channel).Run) { Name = "pooler-handover", IsBackground = true }.Start();
+    }
+
+    internal (EndPoint[] EndPoints, int[] Descriptors) ListeningDescriptors()
+    {
+        var sockets = _listener.Sockets;
+        return ([.. sockets.Select(s => s.LocalEndPoint!)], [.. sockets.Select(s => (int)s.SafeHandle.DangerousGetHandle())]);
+    }
+
+    internal void OnHandedOver(int process)
+    {
+        _listener.Relinquish();
+        _options.HandedOver?.Invoke(process);
+    }
+
+    internal Task EndAfterHandoverAsync() => EndAsync();
 
     /// <summary>Reads the configuration again. When it has errors, the old one stays.</summary>
     public ConfigurationResult Reload()
@@ -252,6 +299,12 @@ public sealed class PoolerEngine : IAsyncDisposable
             _listener.CloseTcp();
             await Task.WhenAny(_core.Administration.DrainAsync(mode), _completion.Task).ConfigureAwait(false);
         }
+        await EndAsync().ConfigureAwait(false);
+    }
+
+    private async Task EndAsync()
+    {
+        RefuseLogins();
         _core.RefusesConsoles = true;
         _listener.Close();
         if (Interlocked.Exchange(ref _stopping, 1) == 0)

@@ -31,7 +31,7 @@ internal sealed record CommandLine
 
           -d, --daemon         run in the background (needs pidfile)
           -q, --quiet          log nothing to the console
-          -R, --reboot         take over from a running process (not supported yet)
+          -R, --reboot         take over from the running process, with all its clients
           -u, --user=USERNAME  change to this Unix user after start
           -v, --verbose        log more; may be given several times
               --check          check the configuration and exit

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Handover;
 using Pooler.Server.Checks;
 using Pooler.Server.Http;
 using Pooler.Server.Logging;
@@ -19,8 +20,12 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     private readonly CancellationTokenSource _ended = new();
     private LogWriter? _log;
     private PoolerEngine? _engine;
+    private IHost? _host;
     private ILogger? _logger;
     private IReadOnlyList<Socket> _passedSockets = [];
+    private IReadOnlyList<string> _urls = [];
+    private Predecessor? _predecessor;
+    private bool _hasHandedOver;
     private string _status = "";
 
     /// <summary>Runs until the engine has shut down. Returns the exit code: 1 when it could not start.</summary>
@@ -44,11 +49,15 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         try
         {
             _passedSockets = PassedSockets.Take();
-            if (settings.PidFile.Length > 0) pidFile = PidFile.Create(settings.PidFile);
+            // Before the search: the running process lets in its own user only.
+            if (commandLine.Reboot) user = BecomeAtOnce(user);
+            if (commandLine.Reboot) _predecessor = Predecessor.Find(settings);
+            if (settings.PidFile.Length > 0 && _predecessor is null) pidFile = PidFile.Create(settings.PidFile);
             _log = new LogWriter(settings, Console(), TimeProvider.System);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or PoolerStartException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or PoolerStartException or Win32Exception)
         {
+            _predecessor?.Dispose();
             pidFile?.Dispose();
             return Fail(e.Message);
         }
@@ -81,8 +90,9 @@ internal sealed class PoolerProcess(CommandLine commandLine)
 
     private async Task<int> RunAsync(PoolerConfiguration configuration, ConfigurationResult read, UnixUser? user, PidFile? pidFile)
     {
+        _urls = HttpUrls.Find(configuration.Settings, Environment.GetEnvironmentVariable);
         using var host = PoolerHost.Build(
-            HttpUrls.Find(configuration.Settings, Environment.GetEnvironmentVariable),
+            _urls,
             _log!,
             services => new PoolerEngine(configuration, new EngineOptions
             {
@@ -91,6 +101,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
                 Reload = Reload,
                 SettingsChanged = UseSettings,
                 PassedSockets = _passedSockets,
+                HandedOver = OnHandedOver,
                 // Not on the loop's thread: a service manager that is busy must not stop it.
                 PeriodEnded = figures => ThreadPool.QueueUserWorkItem(_ => _systemd.Status(figures)),
             }));
@@ -104,10 +115,14 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         try
         {
             _engine = host.Services.GetRequiredService<PoolerEngine>();
-            _engine.Start();
+            _host = host;
+            if (commandLine.Reboot && _predecessor is null) _logger.LogInformation("old process not found, try to continue normally");
+            _engine.Start(_predecessor);
+            // From here on there is no way back for the process before: what fails now is reported, and is no reason to end.
+            if (_predecessor is not null) pidFile = TakeOverPidFile(configuration.Settings.PidFile);
             GiveSocketsToGroup(configuration.Settings.UnixSocketGroup);
-            using var signals = new Signals(_engine, _logger, _systemd.Stopping);
-            if (!await TryStartAsync(host) || !TryBecome(user, pidFile))
+            using var signals = new Signals(_engine, _logger, Stopping);
+            if ((!await TryStartAsync(host) || !TryBecome(user, pidFile)) && _predecessor is null)
             {
                 await _engine.ShutdownAsync(ShutdownMode.Immediate);
                 return 1;
@@ -122,7 +137,8 @@ internal sealed class PoolerProcess(CommandLine commandLine)
 
             await _engine.Completion;
             await _ended.CancelAsync();
-            _systemd.Stopping("Stopped");
+            if (_predecessor is not null) pidFile?.Dispose();
+            Stopping("Stopped");
             await host.StopAsync();
             _logger.LogInformation("process ended");
             return 0;
@@ -139,6 +155,39 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
     }
 
+    /// <summary>The service goes on in another process: the manager must not think that it stops.</summary>
+    private void Stopping(string status)
+    {
+        if (!_hasHandedOver) _systemd.Stopping(status);
+    }
+
+    private void OnHandedOver(int process)
+    {
+        _hasHandedOver = true;
+        _systemd.MainProcess(process);
+        // The other process listens on the same ports.
+        _ = _host!.StopAsync();
+    }
+
+    private PidFile? TakeOverPidFile(string path)
+    {
+        try
+        {
+            return path.Length > 0 ? PidFile.TakeOver(path) : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _logger!.LogError("pidfile: {Message}", e.Message);
+            return null;
+        }
+    }
+
+    private static UnixUser? BecomeAtOnce(UnixUser? user)
+    {
+        user?.Become();
+        return null;
+    }
+
     private void GiveSocketsToGroup(string name)
     {
         if (name.Length == 0 || _passedSockets.Count > 0) return;
@@ -149,6 +198,12 @@ internal sealed class PoolerProcess(CommandLine commandLine)
 
     private async Task<bool> TryStartAsync(IHost host)
     {
+        // The process before is about to let go of the ports.
+        for (var deadline = Environment.TickCount64 + 5000; _predecessor is not null && Environment.TickCount64 < deadline;)
+        {
+            if (HttpUrls.AreFree(_urls)) break;
+            await Task.Delay(20);
+        }
         try
         {
             await host.StartAsync();

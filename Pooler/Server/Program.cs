@@ -22,7 +22,6 @@ switch (commandLine.Action)
         return await new PoolerProcess(commandLine).CheckAsync();
 }
 
-if (commandLine.Reboot) return Refuse("-R is not supported yet: stop the running process first");
 if (commandLine.Daemon && !commandLine.DaemonChild)
     return OperatingSystem.IsWindows() ? Refuse("-d does not exist on Windows") : Daemon.Start(args);
 

@@ -1,4 +1,5 @@
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Handover;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Console;
@@ -104,6 +105,14 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
                 return Admin("SUSPEND", s => s.Console.Engine.SuspendAsync(s.StatementCancelled));
             case "SHUTDOWN":
                 return ParseShutdown(tokens);
+            case Predecessor.ConsoleCommand:
+                return new ConsoleStatement(null, (session, _) =>
+                {
+                    DemandAdmin(session);
+                    if (!session.IsOwnProcess) throw new ConsoleException(PgError.Error("42501", "only the user that runs this process may take over from it"));
+                    session.Console.Engine.CheckHandover();
+                    return Task.FromResult(new ConsoleAnswer(Predecessor.ConsoleCommand) { Afterwards = session.LeaveForHandover });
+                });
             default:
                 return ParseOfDrivers(command, tokens);
         }

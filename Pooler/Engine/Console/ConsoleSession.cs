@@ -1,4 +1,6 @@
 using System.Text;
+using Pooler.Engine.Auth;
+using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -367,6 +369,18 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         if (reader.TryReadCString(out var text) && reader.AtEnd) return Encoding.UTF8.GetString(text);
         Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid message format"));
         return null;
+    }
+
+    /// <summary>Whether at the other end is a process of the user that runs this one, over a Unix socket.</summary>
+    public bool IsOwnProcess => Connection.Tls is null && Connection.CanBeHandedOver && Connection.Peer is { } peer && peer.UserId == SystemUsers.OwnId;
+
+    /// <summary>The connection becomes the channel to a process that takes over. On its loop.</summary>
+    public void LeaveForHandover()
+    {
+        var descriptor = Libc.Duplicate(Connection.Descriptor);
+        End("taken over by another process");
+        Connection.Abandon();
+        if (descriptor >= 0) Console.Engine.BeginHandover(new HandoverChannel(descriptor));
     }
 
     // Whoever is woken by it must not run here.

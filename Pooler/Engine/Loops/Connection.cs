@@ -87,6 +87,28 @@ public abstract class Connection
     /// <summary>Ends <see cref="Hold"/>: goes on as if nothing had happened meanwhile. Idempotent.</summary>
     public abstract void LetGo();
 
+    /// <summary>
+    /// Whether another process can go on with it: its socket, and what is kept and pending, are all there is to it.
+    /// </summary>
+    public virtual bool CanBeHandedOver => false;
+
+    /// <summary>The socket, as the operating system numbers it in this process.</summary>
+    /// <exception cref="NotSupportedException">It cannot be handed over.</exception>
+    public virtual int Descriptor => throw new NotSupportedException();
+
+    /// <summary>A copy of the bytes that the handler has not consumed.</summary>
+    public virtual byte[] CopyKeptInput() => [];
+
+    /// <summary>A copy of the bytes that the peer has not taken.</summary>
+    public virtual byte[] CopyPendingOutput() => [];
+
+    /// <summary>
+    /// Another process has the socket: gives this process's hold on it up without ending the connection. The handler
+    /// hears nothing more.
+    /// </summary>
+    /// <remarks>On any thread, as long as the loop stands still or it is the loop's own.</remarks>
+    public virtual void Abandon() => throw new NotSupportedException();
+
     /// <summary>Closes now and drops pending output. The handler hears nothing more.</summary>
     /// <remarks>
     /// A caller that owns a quiet connection through the pool's lock (see <see cref="EventLoop.Take"/>) may close it

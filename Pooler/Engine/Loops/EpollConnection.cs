@@ -149,6 +149,15 @@ internal sealed unsafe class EpollConnection : LoopConnection
             Libc.close(descriptor);
     }
 
+    private protected override void AbandonSocket()
+    {
+        // Closing alone would leave it in our epoll, as the other process's descriptor keeps the socket open.
+        ((EpollLoop)Owner).Remove(_descriptor);
+        CloseSocket();
+    }
+
+    public override int Descriptor => _descriptor;
+
     private protected override void MoveSocket(LoopThread from, LoopThread to)
     {
         ((EpollLoop)from).Remove(_descriptor);

@@ -58,6 +58,17 @@ internal sealed unsafe class EpollLoop : LoopThread
         return connection;
     }
 
+    public override Connection Restore(int descriptor, IConnectionHandler? handler, ReadOnlySpan<byte> kept, ReadOnlySpan<byte> pending)
+    {
+        // A property of what both processes' descriptors refer to: the one before may have had another kind of loop.
+        Libc.SetNonBlocking(descriptor);
+        var connection = EpollConnection.Adopt(this, descriptor);
+        if (handler is not null)
+            connection.Handler = handler;
+        connection.Preload(kept, pending);
+        return connection;
+    }
+
     public override Connection Connect(EndPoint endPoint, SocketOptions options, IConnectionHandler handler) =>
         EpollConnection.Connect(this, endPoint, options, handler);
 

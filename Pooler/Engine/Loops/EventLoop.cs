@@ -41,6 +41,15 @@ public abstract class EventLoop(int index, TimeProvider timeProvider)
     public abstract Connection Adopt(Socket socket, IConnectionHandler handler);
 
     /// <summary>
+    /// Goes on with a connection that another process has handed over, which the loop owns from here on. Kept bytes are
+    /// delivered and pending ones sent as if the connection had been here all the time; reading is paused until
+    /// <see cref="Connection.ResumeReading"/>. Before the loop starts, or on its thread.
+    /// </summary>
+    /// <exception cref="SocketException">The operating system does not take the socket; it is closed then.</exception>
+    public virtual Connection Restore(int descriptor, IConnectionHandler? handler, ReadOnlySpan<byte> kept, ReadOnlySpan<byte> pending) =>
+        throw new NotSupportedException();
+
+    /// <summary>
     /// Begins a connection to <paramref name="endPoint"/> (IP or Unix socket; names are resolved elsewhere) without
     /// blocking. Ends in <see cref="IConnectionHandler.OnConnected"/> or <see cref="IConnectionHandler.OnClosed"/>,
     /// never inside this call.

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 
 namespace Pooler.Engine.Loops;
@@ -24,6 +25,61 @@ public sealed partial class Listener
             _sockets.RemoveAt(i);
         }
     });
+
+    /// <summary>The sockets that it listens on, for another process to listen on them, too.</summary>
+    internal IReadOnlyList<Socket> Sockets
+    {
+        get
+        {
+            lock (_closing) return [.. _sockets];
+        }
+    }
+
+    /// <summary>
+    /// Takes over a socket that another process has made, with the file of its Unix socket. Before <see cref="Start"/>.
+    /// </summary>
+    /// <exception cref="SocketException">The operating system refuses.</exception>
+    /// <exception cref="SocketOptionException">The operating system refuses an option.</exception>
+    internal EndPoint Inherit(Socket listening, ListenOptions options)
+    {
+        var endPoint = Adopt(listening, options);
+        // Another backlog may be asked for by now.
+        listening.Listen(options.Backlog);
+        if (UnixAddress.FileOf(endPoint) is { } path)
+        {
+            _paths.Add(path);
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(path, options.UnixMode);
+        }
+
+        return endPoint;
+    }
+
+    /// <summary>
+    /// Stops listening because another process listens on the sockets now: their files stay. Not from the accepting thread.
+    /// </summary>
+    internal void Relinquish()
+    {
+        lock (_closing)
+        {
+            _paths.Clear();
+            foreach (var socket in _sockets)
+            {
+                // Disposing a Socket deletes the file that it was bound to.
+                GC.SuppressFinalize(socket);
+                _relinquished.Add(socket.SafeHandle);
+            }
+
+            _sockets.Clear();
+        }
+
+        Close();
+        foreach (var handle in _relinquished)
+            handle.Dispose();
+        _relinquished.Clear();
+    }
+
+    private readonly List<SafeSocketHandle> _relinquished = [];
 
     private void Order(Action action)
     {

@@ -140,6 +140,26 @@ internal sealed class SocketConnection : LoopConnection
         _underWay = default;
     }
 
+    // An operation that is under way has bytes of its own.
+    public override bool CanBeHandedOver => OperatingSystem.IsLinux() && _underWay.IsEmpty && base.CanBeHandedOver;
+
+    public override int Descriptor => (int)_socket.SafeHandle.DangerousGetHandle();
+
+    private protected override void AbandonSocket()
+    {
+        Owner.Table.Remove(_index);
+
+        // Disposing a socket while it is being received from resets the connection, which is another process's now: so it
+        // gets a socket to dispose that is nobody's.
+        var nobodys = Libc.socket(Libc.FamilyUnix, Libc.SockStream | Libc.CloseOnExec, 0);
+        if (nobodys < 0 || Libc.dup3(nobodys, Descriptor, Libc.CloseOnExec) < 0)
+            throw Libc.LastError();
+        Libc.close(nobodys);
+        _socket.Dispose();
+        _reading?.Dispose();
+        _writing?.Dispose();
+    }
+
     private protected override void MoveSocket(LoopThread from, LoopThread to) =>
         to.Post(static state => ((SocketConnection)state!).OnTaken(), this);
 

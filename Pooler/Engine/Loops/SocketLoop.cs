@@ -21,6 +21,15 @@ internal sealed class SocketLoop(int index, TimeProvider timeProvider, Connectio
         return connection;
     }
 
+    public override Connection Restore(int descriptor, IConnectionHandler? handler, ReadOnlySpan<byte> kept, ReadOnlySpan<byte> pending)
+    {
+        var connection = SocketConnection.Adopt(this, new Socket(new SafeSocketHandle(descriptor, ownsHandle: true)));
+        if (handler is not null)
+            connection.Handler = handler;
+        connection.Preload(kept, pending);
+        return connection;
+    }
+
     public override Connection Connect(EndPoint endPoint, SocketOptions options, IConnectionHandler handler) =>
         SocketConnection.Connect(this, endPoint, options, handler);
 

@@ -26,6 +26,26 @@ public sealed class ConnectionBudget
         }
     }
 
+    /// <summary>Counts a server connection that there is already, limit or not.</summary>
+    internal void AddServer(PoolDatabase database, PoolUser user)
+    {
+        lock (_lock)
+        {
+            database.ServerCount++;
+            user.ServerCount++;
+        }
+    }
+
+    /// <summary>Counts a client that is logged in already, limit or not.</summary>
+    internal void AddClient(PoolDatabase database, PoolUser user)
+    {
+        lock (_lock)
+        {
+            database.ClientCount++;
+            user.ClientCount++;
+        }
+    }
+
     internal void ReleaseServer(PoolDatabase database, PoolUser user)
     {
         lock (_lock)

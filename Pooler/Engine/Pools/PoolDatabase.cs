@@ -141,6 +141,9 @@ public sealed class PoolUser
         if (login.ScramKeys is { } keys) _learnedKeys = keys;
     }
 
+    /// <summary>Keys that another process has learnt.</summary>
+    internal void RestoreKeys(ScramKeys keys) => _learnedKeys ??= keys;
+
     /// <summary>What to log in to servers with.</summary>
     internal ServerCredentials Credentials => new(Name, _secret, _learnedKeys);
 }

@@ -18,6 +18,15 @@ public sealed class PoolStatistics
     internal long ServerParses;
     internal long Binds;
     internal long Logins;
+
+    /// <summary>Goes on counting where another process has left off. Before the loop runs.</summary>
+    internal void Restore(PoolTotals totals)
+    {
+        (ServerAssignments, Transactions, Queries) = (totals.ServerAssignments, totals.Transactions, totals.Queries);
+        (BytesReceived, BytesSent) = (totals.BytesReceived, totals.BytesSent);
+        (TransactionTime, QueryTime, WaitTime) = (totals.TransactionTime, totals.QueryTime, totals.WaitTime);
+        (ClientParses, ServerParses, Binds, Logins) = (totals.ClientParses, totals.ServerParses, totals.Binds, totals.Logins);
+    }
 }
 
 /// <summary>The counters of a pool, or a database, added up at one moment. Times are in microseconds.</summary>

@@ -10,9 +10,13 @@ public sealed class PreparedStatement
 {
     internal PreparedStatement(long id, byte[] definition)
     {
+        Id = id;
         Definition = definition;
         ServerName = Encoding.ASCII.GetBytes($"pooler_{id}");
     }
+
+    /// <summary>Its number, which its name on servers has, too.</summary>
+    public long Id { get; }
 
     /// <summary>The body of the Parse message after the statement's name: query text, zero, parameter types.</summary>
     public byte[] Definition { get; }

@@ -50,6 +50,9 @@ public sealed class ServerStatements
         return true;
     }
 
+    /// <summary>All of them, least recently used first.</summary>
+    internal IEnumerable<PreparedStatement> ByUse => _byUse;
+
     internal void Clear()
     {
         _nodes.Clear();

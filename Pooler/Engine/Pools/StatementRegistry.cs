@@ -46,6 +46,23 @@ public sealed class StatementRegistry
         }
     }
 
+    /// <summary>
+    /// Adds a statement under the number that it has on servers already, as if one client had it: to be called in a
+    /// registry where all numbers come this way, before any is given out.
+    /// </summary>
+    internal PreparedStatement Restore(long id, byte[] definition)
+    {
+        lock (_lock)
+        {
+            var statement = new PreparedStatement(id, definition) { References = 1 };
+            // A text may have been forgotten and come again under another number, while servers still have the first: that one
+            // nobody will ask for any more, and it must not take the other's place away when it goes.
+            if (!_statements.TryAdd(definition, statement)) statement.References = int.MaxValue / 2;
+            _lastId = Math.Max(_lastId, id);
+            return statement;
+        }
+    }
+
     /// <summary>One client less has it.</summary>
     internal void Release(PreparedStatement statement)
     {

@@ -42,6 +42,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     private long _requestStart;
     private long _transactionStart;
     private bool _notifiedOfWait;
+    private long _waitedBefore;
 
     public ClientSession(LoopContext context, Connection connection, ClientIdentity identity, SessionParameters parameters)
     {
@@ -56,6 +57,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         context.Clients.Add(this);
         if (context.Engine.IsSuspended) connection.Hold();
         identity.Pool.AddClient();
+        context.Engine.Departure?.Offer(this);
     }
 
     public Connection Connection { get; }
@@ -239,6 +241,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         if (_mode == PoolMode.Session) return;
         Unlink();
         server.ReleaseToPool(endOfSession: false);
+        _context.Engine.Departure?.Offer(this);
     }
 
     /// <summary>Timeouts, checked a few times a second for every client of the loop.</summary>
@@ -359,6 +362,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             return false;
         }
         _state = ClientState.Waiting;
+        // What it waited for in another process counts.
+        WaitingSince -= _waitedBefore;
+        _waitedBefore = 0;
         Connection.PauseReading();
         return false;
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.NetworkInformation;
 using Pooler.Engine.Configuration;
 
 namespace Pooler.Server.Http;
@@ -24,6 +25,13 @@ internal static class HttpUrls
         // A port of ours may be one that the environment names for all addresses, too: it can be bound only once.
         var everywhere = urls.Where(IsWildcard).Select(Port).ToHashSet();
         return [.. urls.Where(u => IsWildcard(u) || !everywhere.Contains(Port(u))).DistinctBy(u => IsWildcard(u) ? $"*:{Port(u)}" : u)];
+    }
+
+    /// <summary>Whether nobody listens on their ports.</summary>
+    public static bool AreFree(IEnumerable<string> urls)
+    {
+        var listening = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(e => e.Port).ToHashSet();
+        return !urls.Any(u => int.TryParse(Port(u), NumberStyles.None, CultureInfo.InvariantCulture, out var port) && listening.Contains(port));
     }
 
     private static IEnumerable<string> FromEnvironment(Func<string, string?> environment)

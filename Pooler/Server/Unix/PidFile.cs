@@ -8,6 +8,19 @@ internal sealed class PidFile : IDisposable
 {
     private readonly string _path;
 
+    /// <summary>Writes the file in the place of a process that has just handed over to this one.</summary>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file cannot be written.</exception>
+    public static PidFile TakeOver(string path)
+    {
+        path = System.IO.Path.GetFullPath(path);
+        // Renamed into place: at no moment is there no file, nor half a one.
+        var draft = $"{path}.{Environment.ProcessId}";
+        File.WriteAllText(draft, string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n"));
+        File.Move(draft, path, overwrite: true);
+        return new PidFile(path, replacedStale: false);
+    }
+
     private PidFile(string path, bool replacedStale) => (_path, ReplacedStale) = (path, replacedStale);
 
     /// <summary>Whether there was one of a process that is gone.</summary>
@@ -41,6 +54,8 @@ internal sealed class PidFile : IDisposable
     {
         try
         {
+            // Unless a process that has taken over has written its own.
+            if (!File.Exists(_path) || File.ReadAllText(_path).Trim() != Environment.ProcessId.ToString(CultureInfo.InvariantCulture)) return;
             File.Delete(_path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

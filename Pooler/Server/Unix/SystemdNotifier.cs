@@ -21,6 +21,9 @@ internal sealed class SystemdNotifier(string? socketName)
 
     public void Stopping(string status) => Send($"STOPPING=1\nSTATUS={status}");
 
+    /// <summary>Another process is the service's main one from now on; to be told by the one before.</summary>
+    public void MainProcess(int process) => Send(string.Create(CultureInfo.InvariantCulture, $"MAINPID={process}"));
+
     public void Status(string status) => Send($"STATUS={status}");
 
     /// <summary>

@@ -84,6 +84,17 @@ internal readonly struct CancelKey
             & CryptographicOperations.FixedTimeEquals(_rest, request[ShortLength..]);
     }
 
+    /// <summary>The key that a client of another process was told by that one.</summary>
+    public static CancelKey Of(ReadOnlySpan<byte> bytes) => new(bytes);
+
+    public byte[] ToArray()
+    {
+        var bytes = new byte[ShortLength + (_rest?.Length ?? 0)];
+        BinaryPrimitives.WriteUInt64BigEndian(bytes, _first);
+        _rest?.CopyTo(bytes, ShortLength);
+        return bytes;
+    }
+
     /// <summary>Appends BackendKeyData.</summary>
     public void WriteTo(MessageWriter writer)
     {

@@ -51,6 +51,25 @@ internal sealed class CancelRequest : IConnectionHandler, IListed
 
     public void OnDelivery(CancelDelivery delivery) => _delivery = delivery;
 
+    /// <summary>
+    /// Leaves it to the process before this one, which may have the client that it is for; false when there is none. On its
+    /// loop.
+    /// </summary>
+    public bool PassOn(byte[] key)
+    {
+        if (_context.Engine.PassCancelOn is not { } pass) return false;
+        if (!Connection.CanBeHandedOver || !pass(key, Connection.Descriptor))
+        {
+            if (Connection.CanBeHandedOver || !pass(key, -1)) return false;
+            Finish("cancel request was passed on");
+            return true;
+        }
+        _finished = true;
+        _context.Cancels.Remove(this);
+        Connection.Abandon();
+        return true;
+    }
+
     /// <summary>Delivered, or in vain: closes the connection. Any thread.</summary>
     public void Finish(string reason) => _context.Engine.RunOn(_context.Loop, static state =>
     {

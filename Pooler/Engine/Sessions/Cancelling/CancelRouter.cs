@@ -41,7 +41,24 @@ internal sealed class CancelRouter(EngineCore engine)
             request.Finish("cancel request for console client");
             engine.RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Cancel(), console);
         }
-        else request.Finish("failed cancel request");
+        else if (!request.PassOn(key)) request.Finish("failed cancel request");
+    }
+
+    /// <summary>Takes a request that came to the process which has taken over from this one. Any thread.</summary>
+    /// <param name="key">Process id and secret.</param>
+    /// <param name="descriptors">The requester's socket, unless it could not be passed on.</param>
+    public void AcceptPassed(byte[] key, int[] descriptors)
+    {
+        var context = engine.Contexts[0];
+        context.Loop.Post(static state =>
+        {
+            var (router, its, bytes, sockets) = ((CancelRouter, LoopContext, byte[], int[]))state!;
+            var descriptor = sockets is [var passed] ? passed : Libc.OneEndOfPair();
+            if (descriptor < 0) return;
+            var connection = its.Loop.Restore(descriptor, null, [], []);
+            router.Accept(its, connection, its.Engine.NextServerId(), bytes);
+            connection.ResumeReading();
+        }, (this, context, key, descriptors));
     }
 
     private void ForwardToPeer(LoopContext context, CancelRequest request, int peerId, byte[] key)

@@ -1,0 +1,214 @@
+using System.Net;
+using System.Net.Sockets;
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Loops;
+using Pooler.Engine.Protocol;
+
+namespace Pooler.Engine.Handover;
+
+/// <summary>
+/// The running process that a new one takes over from (option <c>-R</c>): found by the Unix socket of the configuration,
+/// where it lets its own user in without a password.
+/// </summary>
+public sealed class Predecessor : IDisposable
+{
+    /// <summary>For each answer of the running process: it serves clients meanwhile, and may be busy.</summary>
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+
+    private readonly HandoverChannel _channel;
+    private readonly HelloState _hello;
+    private readonly List<(EndPoint EndPoint, Socket Socket)> _listening = [];
+    private EngineCore? _core;
+
+    private Predecessor(HandoverChannel channel, Frame hello)
+    {
+        _channel = channel;
+        _hello = HelloState.Read(hello.Body);
+        if (_hello.Listening.Length != hello.Descriptors.Length)
+            throw new HandoverException($"{_hello.Listening.Length} addresses with {hello.Descriptors.Length} sockets");
+        for (var i = 0; i < _hello.Listening.Length; i++)
+            _listening.Add((_hello.Listening[i], new Socket(new SafeSocketHandle(hello.Descriptors[i], ownsHandle: true))));
+    }
+
+    /// <summary>Its process id.</summary>
+    public int ProcessId => _hello.ProcessId;
+
+    /// <summary>Looks for the running process, and asks it to hand over. Nothing changes there yet.</summary>
+    /// <returns>Null when there is none.</returns>
+    /// <exception cref="PoolerStartException">There is one that does not, or there cannot be one.</exception>
+    public static Predecessor? Find(PoolerSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        if (!OperatingSystem.IsLinux()) throw new PoolerStartException("-R works on Linux only");
+        if (settings.UnixSocketDir.Length == 0) throw new PoolerStartException("cannot reboot if unix dir not configured (unix_socket_dir)");
+        if (settings.ListenPort == 0) throw new PoolerStartException("cannot reboot with listen_port = 0: the running process is found by the port");
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            socket.Connect(UnixAddress.Of(settings.UnixSocketDir, settings.ListenPort));
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable or SocketError.AccessDenied
+            && e.SocketErrorCode != SocketError.AccessDenied)
+        {
+            socket.Dispose();
+            return null;
+        }
+        catch (Exception e) when (e is SocketException or ArgumentException)
+        {
+            socket.Dispose();
+            throw new PoolerStartException($"cannot connect to the running process: {e.Message} (unix_socket_dir, listen_port)", e);
+        }
+        HandoverChannel? channel = null;
+        try
+        {
+            socket.ReceiveTimeout = socket.SendTimeout = (int)Limit.TotalMilliseconds;
+            AskToHandOver(socket);
+            channel = new HandoverChannel(Libc.Duplicate((int)socket.SafeHandle.DangerousGetHandle()));
+            return new Predecessor(channel, channel.Expect(FrameKind.Hello, Limit));
+        }
+        catch (Exception e) when (e is HandoverException or SocketException or IOException)
+        {
+            channel?.Dispose();
+            throw new PoolerStartException($"the running process does not hand over: {e.Message}", e);
+        }
+        finally
+        {
+            socket.Dispose();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var (_, socket) in _listening) socket.SafeHandle.Dispose();
+        _listening.Clear();
+        _channel.Dispose();
+    }
+
+    /// <summary>The socket that listens on an address; port 0 means any. Whoever takes it owns it.</summary>
+    internal Socket? TakeListening(EndPoint wanted)
+    {
+        var index = _listening.FindIndex(l => wanted is IPEndPoint { Port: 0 } any
+            ? l.EndPoint is IPEndPoint there && there.Address.Equals(any.Address)
+            : l.EndPoint.ToString() == wanted.ToString());
+        if (index < 0) return null;
+        var socket = _listening[index].Socket;
+        _listening.RemoveAt(index);
+        return socket;
+    }
+
+    /// <summary>Takes everything over. Before the loops run; nothing goes on before they do.</summary>
+    /// <exception cref="HandoverException">It failed, and the running process goes on with all it had.</exception>
+    internal void TakeOver(EngineCore core, LoopGroup group)
+    {
+        var arrivals = new Arrivals(core, group);
+        var frames = new List<Frame>();
+        try
+        {
+            _channel.Send(FrameKind.Begin, BitConverter.GetBytes(Environment.ProcessId), Limit);
+            while (true)
+            {
+                var frame = _channel.Receive(Limit) ?? throw new HandoverException("the running process has broken it off");
+                if (frame.Kind == FrameKind.End)
+                {
+                    if (frame.Body.Length != sizeof(long)) throw new HandoverException("an end without the last number");
+                    core.StartIdsAfter(BitConverter.ToInt64(frame.Body));
+                    break;
+                }
+                frames.Add(frame);
+            }
+            arrivals.Take(frames);
+            foreach (var name in _hello.DisabledDatabases)
+                if (core.Directory.FindDatabase(name) is { } database) database.Disabled = true;
+            _channel.Send(FrameKind.Commit, Limit);
+            _channel.Expect(FrameKind.Committed, Limit);
+        }
+        catch (Exception e) when (e is HandoverException or SocketException)
+        {
+            arrivals.Abandon();
+            throw e as HandoverException ?? new HandoverException(e.Message, e);
+        }
+        _core = core;
+        core.PassCancelOn = PassCancelOn;
+        core.Log.TakenOver(ProcessId, arrivals.Clients, arrivals.Servers);
+        foreach (var (_, socket) in _listening) socket.SafeHandle.Dispose();
+        _listening.Clear();
+        new Thread(() => ReadOn(new Arrivals(core, group))) { Name = "pooler-takeover", IsBackground = true }.Start();
+    }
+
+    private void ReadOn(Arrivals arrivals)
+    {
+        try
+        {
+            while (_channel.Receive(Timeout.InfiniteTimeSpan) is { } frame) arrivals.TakeLate(frame);
+        }
+        catch (HandoverException e)
+        {
+            _core!.Log.ArrivalFailed(e.Message);
+        }
+        _core!.PassCancelOn = null;
+        _core.Log.PredecessorEnded(ProcessId);
+    }
+
+    /// <summary>A cancel request that is for nobody here may be for a client that is still there.</summary>
+    private bool PassCancelOn(byte[] key, int descriptor)
+    {
+        try
+        {
+            if (descriptor >= 0) _channel.Send(FrameKind.Cancel, key, Limit, descriptor);
+            else _channel.Send(FrameKind.Cancel, key, Limit);
+            return true;
+        }
+        catch (Exception e) when (e is HandoverException or ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    private static void AskToHandOver(Socket socket)
+    {
+        var writer = new MessageWriter();
+        writer.StartupMessage(EngineCore.ConsoleDatabase, EngineCore.ConsoleDatabase, []);
+        Ask(socket, writer);
+        writer.Clear();
+        writer.Query(ConsoleCommand);
+        Ask(socket, writer);
+    }
+
+    /// <summary>What the console of the running process is told; it is not for people.</summary>
+    internal const string ConsoleCommand = "TAKEOVER";
+
+    /// <summary>Sends, and reads on to ReadyForQuery, byte by byte where more could be read than is meant for here.</summary>
+    private static void Ask(Socket socket, MessageWriter writer)
+    {
+        socket.Send(writer.Written);
+        var header = new byte[5];
+        while (true)
+        {
+            Fill(socket, header);
+            var length = System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(header.AsSpan(1)) - 4;
+            if (length is < 0 or > 64 * 1024) throw new HandoverException("it does not speak the protocol");
+            var body = new byte[length];
+            Fill(socket, body);
+            switch (header[0])
+            {
+                case Backend.ErrorResponse:
+                    throw new HandoverException(ErrorFields.Read(body).Message);
+                case Backend.Authentication when length < 4 || body.AsSpan(0, 4).IndexOfAnyExcept((byte)0) >= 0:
+                    throw new HandoverException("it asks for a password; is it run by the same user?");
+                case Backend.ReadyForQuery:
+                    return;
+            }
+        }
+    }
+
+    private static void Fill(Socket socket, Span<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            var count = socket.Receive(buffer);
+            if (count == 0) throw new HandoverException("it has closed the connection");
+            buffer = buffer[count..];
+        }
+    }
+}
