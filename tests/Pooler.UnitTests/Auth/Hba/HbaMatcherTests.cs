@@ -1,4 +1,3 @@
-using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 using Xunit;
