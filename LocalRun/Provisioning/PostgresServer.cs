@@ -72,7 +72,7 @@ public sealed class PostgresServer : IAsyncDisposable
     public static async Task<PostgresServer> StartAsync(PostgresServerOptions? options = null, CancellationToken cancellationToken = default)
     {
         options ??= new PostgresServerOptions();
-        var installation = await PostgresInstallation.LocateAsync(options.Progress, cancellationToken).ConfigureAwait(false);
+        var installation = options.Installation ?? await PostgresInstallation.LocateAsync(options.Progress, cancellationToken).ConfigureAwait(false);
         var directory = TemporaryDirectory.Create("pooler-pg-");
         PostgresServer? server = null;
         try

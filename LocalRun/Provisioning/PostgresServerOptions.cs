@@ -3,6 +3,9 @@ namespace LocalRun.Provisioning;
 /// <summary>How to start a throwaway PostgreSQL.</summary>
 public sealed class PostgresServerOptions
 {
+    /// <summary>The programs to run; the machine's own, else what can be installed, when null.</summary>
+    public PostgresInstallation? Installation { get; init; }
+
     /// <summary>Name of the superuser.</summary>
     public string User { get; init; } = "postgres";
 

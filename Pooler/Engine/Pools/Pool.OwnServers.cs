@@ -31,6 +31,11 @@ public sealed partial class Pool
     /// </remarks>
     internal void EnqueueForOwnServer(PoolWaiter waiter)
     {
+        if (_host.RefusesWaiters is { } refused)
+        {
+            waiter.OnRefused(refused);
+            return;
+        }
         lock (_lock)
         {
             waiter.WaitingSince = waiter.WaiterLoop.Now;

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 
@@ -36,18 +35,16 @@ internal sealed class Peer(EngineCore engine, PeerSettings settings)
         lock (_lock) return _queue ??= new CancelQueue(() => PoolSize);
     }
 
-    /// <summary>Where it is now; names are looked up anew for each request.</summary>
+    /// <summary>Where it is now. Of several addresses each has its turn.</summary>
+    /// <exception cref="IOException">The name has no address.</exception>
     public async ValueTask<EndPoint> LocateAsync()
     {
         var peer = _settings;
         var host = peer.Host!;
         if (UnixAddress.IsUnix(host)) return UnixAddress.Of(host, peer.Port);
         if (IPAddress.TryParse(host, out var address)) return new IPEndPoint(address, peer.Port);
-        var addresses = await Dns.GetHostAddressesAsync(host).ConfigureAwait(false);
-        // "localhost" often has an IPv6 address that nobody listens on: take IPv4 first.
-        address = Array.Find(addresses, a => a.AddressFamily == AddressFamily.InterNetwork) ?? addresses.FirstOrDefault()
-            ?? throw new SocketException((int)SocketError.HostNotFound);
-        return new IPEndPoint(address, peer.Port);
+        var (addresses, error) = await engine.Hosts.LookUpAsync(host).ConfigureAwait(false);
+        return addresses.Count > 0 ? new IPEndPoint(addresses[0], peer.Port) : throw new IOException(error ?? $"{host} has no address");
     }
 
     /// <summary>It is gone from the configuration.</summary>
