@@ -149,9 +149,11 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     public void CheckTimeouts(PoolerSettings settings, long now)
     {
         var waits = _state == LoginState.WaitingForWelcome;
-        if (IsOver(settings.ClientLoginTimeout, StartedAt, now))
+        // A replication client waits here for its place in the pool, as others do with their first query.
+        var waitsForPlace = waits && _ownServer is not null;
+        if (!waitsForPlace && IsOver(settings.ClientLoginTimeout, StartedAt, now))
             Fail(PgError.Fatal(SqlState.ProtocolViolation, waits ? "client_login_timeout (server down)" : "client_login_timeout"));
-        else if (waits && IsOver(settings.QueryTimeout, WaitingSince, now))
+        else if (waits && !waitsForPlace && IsOver(settings.QueryTimeout, WaitingSince, now))
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
         else if (waits && IsOver(_user!.Settings.QueryWaitTimeout ?? _pool!.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout, WaitingSince, now))
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));

@@ -84,6 +84,25 @@ public sealed class ReplicationTests
     }
 
     [Fact]
+    public void A_client_waits_for_its_place_until_query_wait_timeout()
+    {
+        var harness = new SessionHarness(s => s with
+        {
+            ClientLoginTimeout = TimeSpan.FromSeconds(1), QueryTimeout = TimeSpan.FromSeconds(1), QueryWaitTimeout = TimeSpan.FromSeconds(3),
+        });
+        Begin(harness, Logical);
+        harness.WelcomeServer();
+        var waiting = Begin(harness, Logical);
+
+        harness.Loop.Advance(TimeSpan.FromSeconds(2));
+        Assert.False(waiting.IsClosed);
+        harness.Loop.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.True(waiting.IsClosed);
+        Assert.Contains("query_wait_timeout", Encoding.UTF8.GetString(waiting.TakeSent()));
+    }
+
+    [Fact]
     public void A_failed_login_of_a_replication_server_does_not_put_off_others()
     {
         var client = Begin(Logical);
@@ -107,11 +126,13 @@ public sealed class ReplicationTests
         Assert.Null(_harness.Core.Directory.Pools.Single().Welcome);
     }
 
-    private ManualConnection Begin(params (string, string)[] parameters)
+    private ManualConnection Begin(params (string, string)[] parameters) => Begin(_harness, parameters);
+
+    private static ManualConnection Begin(SessionHarness harness, params (string, string)[] parameters)
     {
-        var client = _harness.Accept();
+        var client = harness.Accept();
         client.Receive(SessionHarness.Startup(parameters));
-        _harness.Loop.Run();
+        harness.Loop.Run();
         return client;
     }
 }
