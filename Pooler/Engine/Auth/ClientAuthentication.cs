@@ -65,7 +65,7 @@ public abstract class ClientAuthentication : AuthExchange
             login.UserName,
             new PamVerifier(login.Rule?.Option("pamservice") ?? PamVerifier.DefaultService, login.Rule?.Option("pam_use_hostname") == "1"),
             login.RemoteEndPoint),
-        _ => Create(login.Method, login.UserName, login.UserIsKnown, login.Secret, login.Settings.ScramIterations),
+        _ => Create(login.Method, login.UserName, login.UserIsKnown, login.Secret, login.Settings.ScramIterations, login.Tls?.EndPointBinding ?? default),
     };
 
     /// <summary>
@@ -77,7 +77,9 @@ public abstract class ClientAuthentication : AuthExchange
     /// <param name="userIsKnown">Whether there is such a user; for trust that is enough.</param>
     /// <param name="secret">The user's stored secret, if there is one.</param>
     /// <param name="scramIterations"><c>scram_iterations</c>: for secrets made here from plain passwords.</param>
-    public static ClientAuthentication Create(AuthType type, string userName, bool userIsKnown, Secret? secret, int scramIterations)
+    /// <param name="binding">The TLS connection's channel binding data; empty: none can be offered.</param>
+    public static ClientAuthentication Create(
+        AuthType type, string userName, bool userIsKnown, Secret? secret, int scramIterations, ReadOnlyMemory<byte> binding = default)
     {
         if (!userIsKnown) secret = null;
         var missing = !userIsKnown ? "no such user" : secret is null ? "the user has no password" : null;
@@ -95,7 +97,7 @@ public abstract class ClientAuthentication : AuthExchange
             case AuthType.Md5:
             case AuthType.ScramSha256:
                 if (secret is { Kind: SecretKind.Md5 }) missing = "the user's secret is an md5 one, which can't serve for scram-sha-256";
-                return new ScramExchange(userName, missing is null ? secret : null, missing, scramIterations);
+                return new ScramExchange(userName, missing is null ? secret : null, missing, scramIterations, binding);
             default:
                 throw new ArgumentOutOfRangeException(nameof(type), type, "An authentication type without an exchange must never let a client in.");
         }

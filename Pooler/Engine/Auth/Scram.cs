@@ -10,6 +10,19 @@ internal static class Scram
     /// <summary>The mechanism's name.</summary>
     public static ReadOnlySpan<byte> Mechanism => "SCRAM-SHA-256"u8;
 
+    /// <summary>The name with channel binding: both sides prove that they are at the two ends of the same TLS connection.</summary>
+    public static ReadOnlySpan<byte> MechanismPlus => "SCRAM-SHA-256-PLUS"u8;
+
+    /// <summary>The type of channel binding that PostgreSQL and its clients know (RFC 5929, section 4).</summary>
+    public const string BindingType = "tls-server-end-point";
+
+    /// <summary>The binding as it is named at the beginning of a client's first message: "GS2 header".</summary>
+    public const string BindingHeader = $"p={BindingType},,";
+
+    /// <summary>What the client's final message repeats under c=: its header, and with a binding the binding's data.</summary>
+    public static string EncodeBinding(string header, ReadOnlySpan<byte> data) =>
+        Convert.ToBase64String([.. Encoding.ASCII.GetBytes(header), .. data]);
+
     /// <summary>PostgreSQL's limit for SASL messages of a client, in bytes; a server's are held to the same order.</summary>
     public const int MaxMessageLength = 1024;
 

@@ -5,7 +5,7 @@ using Pooler.Engine.Protocol;
 namespace Pooler.Engine.Auth;
 
 /// <summary>
-/// SCRAM-SHA-256 as the server (RFC 5802). A plain secret gets a salt here, fixed for the process, and its keys are
+/// SCRAM-SHA-256 as the server (RFC 5802), over TLS also with channel binding (SCRAM-SHA-256-PLUS, RFC 5929). A plain secret gets a salt here, fixed for the process, and its keys are
 /// derived while the client computes its own; a user without a secret gets a salt made in the same way.
 /// </summary>
 internal sealed class ScramExchange : ClientAuthentication
@@ -16,9 +16,10 @@ internal sealed class ScramExchange : ClientAuthentication
     private readonly string? _missing;
     private readonly byte[] _salt;
     private readonly int _iterations;
+    private readonly ReadOnlyMemory<byte> _binding;
     private Task<ScramKeys>? _derivation;
     private State _state;
-    private string _gs2Header = "";
+    private string _expectedBinding = "";
     private string _nonce = "";
     private string _clientFirstBare = "";
     private string _serverFirst = "";
@@ -29,9 +30,11 @@ internal sealed class ScramExchange : ClientAuthentication
     /// <param name="secret">A plain or SCRAM secret; null goes through the motions and turns away.</param>
     /// <param name="missing">Why there is no secret.</param>
     /// <param name="iterations">For keys derived here.</param>
-    public ScramExchange(string userName, Secret? secret, string? missing, int iterations)
+    /// <param name="binding">tls-server-end-point of the connection; empty: no channel binding is offered.</param>
+    public ScramExchange(string userName, Secret? secret, string? missing, int iterations, ReadOnlyMemory<byte> binding)
         : base(userName)
     {
+        _binding = binding;
         (_secret, _missing) = (secret, missing);
         (_salt, _iterations) = secret is { Kind: SecretKind.Scram } ? (secret.Salt, secret.Iterations) : (SaltFor(userName, secret), iterations);
     }
@@ -61,7 +64,8 @@ internal sealed class ScramExchange : ClientAuthentication
     public override AuthStep Start(MessageWriter output)
     {
         if (_state != State.New) return BreakOutOfTurn();
-        output.AuthenticationSasl(Scram.Mechanism);
+        if (_binding.IsEmpty) output.AuthenticationSasl(Scram.Mechanism);
+        else output.AuthenticationSasl(Scram.MechanismPlus, Scram.Mechanism);
         _state = State.AwaitsFirst;
         return AuthStep.Continue;
     }
@@ -89,18 +93,18 @@ internal sealed class ScramExchange : ClientAuthentication
     {
         var reader = new MessageReader(body);
         if (!reader.TryReadCString(out var mechanism)) return Malformed("the mechanism is missing");
-        if (!mechanism.SequenceEqual(Scram.Mechanism)) return Break("the client chose a SASL mechanism that was not offered");
+        var isPlus = mechanism.SequenceEqual(Scram.MechanismPlus) && !_binding.IsEmpty;
+        if (!isPlus && !mechanism.SequenceEqual(Scram.Mechanism)) return Break("the client chose a SASL mechanism that was not offered");
         if (!reader.TryReadInt32(out var length) || length != reader.Rest.Length) return Malformed("the first message has the wrong length");
         if (Scram.ReadText(reader.Rest, Scram.MaxMessageLength) is not { } text) return Malformed("the first message is empty, too long or has a zero byte");
 
         // gs2-header: channel-binding flag, comma, optional authorization identity, comma.
-        if (text.StartsWith("p=", StringComparison.Ordinal))
-            return Break("the client requires channel binding, which was not offered");
-        if (text.Length < 3 || text[0] is not ('n' or 'y') || text[1] != ',') return Malformed("unexpected channel-binding flag");
-        if (text[2] == 'a') return Break("authorization identities are not supported", sqlState: SqlState.FeatureNotSupported);
-        if (text[2] != ',') return Malformed("unexpected attribute before the user name");
-        _gs2Header = text[..3];
-        _clientFirstBare = text[3..];
+        if (ReadFlag(text, isPlus, out var flag) is { } broken) return broken;
+        var identity = text.AsSpan(flag.Length);
+        if (identity.StartsWith("a")) return Break("authorization identities are not supported", sqlState: SqlState.FeatureNotSupported);
+        if (!identity.StartsWith(",")) return Malformed("unexpected attribute before the user name");
+        _expectedBinding = Scram.EncodeBinding(flag + ",", isPlus ? _binding.Span : []);
+        _clientFirstBare = text[(flag.Length + 1)..];
 
         var rest = _clientFirstBare.AsSpan();
         if (rest.StartsWith("m=")) return Break("the client requires a SCRAM extension that is not supported", sqlState: SqlState.FeatureNotSupported);
@@ -121,13 +125,45 @@ internal sealed class ScramExchange : ClientAuthentication
         return AuthStep.Continue;
     }
 
+    /// <summary>Reads the channel-binding flag with its comma; not null when it cannot be.</summary>
+    private AuthStep? ReadFlag(string text, bool isPlus, out string flag)
+    {
+        var comma = text.IndexOf(',');
+        flag = comma < 0 ? "" : text[..(comma + 1)];
+        switch (flag)
+        {
+            case "n," when !isPlus:
+            case "y," when !isPlus && _binding.IsEmpty:
+                return null;
+            case "y," when !isPlus:
+                // It can do channel binding and has not seen that we offered it: somebody took the offer away.
+                return Break(
+                    "SCRAM channel binding negotiation error",
+                    "The client supports SCRAM channel binding but thinks the server does not. However, this server does support channel binding.",
+                    SqlState.InvalidAuthorization);
+            case "n," or "y,":
+                return Malformed("the client chose SCRAM-SHA-256-PLUS without channel binding");
+            case $"p={Scram.BindingType}," when isPlus:
+                return null;
+        }
+        if (!flag.StartsWith("p=", StringComparison.Ordinal)) return Malformed("unexpected channel-binding flag");
+        return isPlus
+            ? Break("unsupported SCRAM channel-binding type", sqlState: SqlState.ProtocolViolation)
+            : Break("the client requires channel binding, which was not offered");
+    }
+
     private AuthStep ReceiveFinal(ReadOnlySpan<byte> body, MessageWriter output)
     {
         if (Scram.ReadText(body, Scram.MaxMessageLength) is not { } text) return Malformed("the final message is empty, too long or has a zero byte");
         var rest = text.AsSpan();
         if (!Scram.TakeAttribute(ref rest, 'c', out var binding)) return Malformed("the channel binding is missing");
-        if (!binding.SequenceEqual(Convert.ToBase64String(Encoding.ASCII.GetBytes(_gs2Header))))
-            return Break("the channel binding differs from what the client announced");
+        if (!binding.SequenceEqual(_expectedBinding))
+        {
+            return Break(
+                "SCRAM channel binding check failed",
+                "What the client bound to is not this connection: somebody between may have ended TLS, or the header has been changed.",
+                SqlState.InvalidAuthorization);
+        }
         if (!Scram.TakeAttribute(ref rest, 'r', out var nonce)) return Malformed("the nonce is missing");
         if (!nonce.SequenceEqual(_nonce)) return Break("the SCRAM nonce is not the one of this exchange");
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Auth;
@@ -9,7 +10,12 @@ namespace Pooler.Engine.Auth;
 /// The pooler proves to a server who it is, with whatever method the server asks for. Receives the bodies of 'R'
 /// messages; an ErrorResponse in between is the session's to read (<see cref="ErrorFields"/>).
 /// </summary>
-public sealed class ServerAuthentication(ServerCredentials credentials) : AuthExchange
+/// <param name="credentials">What to log in with.</param>
+/// <param name="binding">tls-server-end-point of the connection; empty without TLS and where it is undefined.</param>
+/// <param name="channelBinding">Whether the login must be bound to the TLS connection.</param>
+public sealed class ServerAuthentication(
+    ServerCredentials credentials, ReadOnlyMemory<byte> binding = default, ChannelBindingMode channelBinding = ChannelBindingMode.Prefer)
+    : AuthExchange
 {
     /// <summary>Longest body of an 'R' message that is taken from a server, in bytes.</summary>
     public const int MaxMessageLength = 8192;
@@ -17,12 +23,15 @@ public sealed class ServerAuthentication(ServerCredentials credentials) : AuthEx
     // The most a server may have us compute, some seconds of one core. PostgreSQL's default is 4,096.
     private const int MaxIterations = 10_000_000;
 
+    private const string BindingHint =
+        "server_channel_binding is require: it takes TLS with the server (server_tls_sslmode), a certificate whose signature has a hash function, and scram-sha-256 in its pg_hba.conf.";
+
     // Far beyond PostgreSQL's 16 bytes.
     private const int MaxSaltLength = 1024;
 
-    private const string Gs2Header = "n,,";
-
     private State _state;
+    private string _gs2Header = "n,,";
+    private bool _isBound;
     private string _clientNonce = "";
     private string _clientFirstBare = "";
     private string _serverFirst = "";
@@ -61,6 +70,7 @@ public sealed class ServerAuthentication(ServerCredentials credentials) : AuthEx
         _state = State.Ended;
         var reader = new MessageReader(body);
         if (body.Length > MaxMessageLength || !reader.TryReadInt32(out var code)) return Broken("its authentication request has the wrong length");
+        if (channelBinding == ChannelBindingMode.Require && ObjectTo(code) is { } objection) return Fail(objection, BindingHint);
         switch (code, state)
         {
             case (AuthenticationCode.Ok, State.New or State.AwaitsVerdict):
@@ -118,16 +128,29 @@ public sealed class ServerAuthentication(ServerCredentials credentials) : AuthEx
 
     private AuthStep SendFirst(MessageReader mechanisms, MessageWriter output)
     {
-        var isOffered = false;
+        var (isOffered, isPlusOffered) = (false, false);
         while (mechanisms.TryReadCString(out var mechanism) && !mechanism.IsEmpty)
+        {
             isOffered |= mechanism.SequenceEqual(Scram.Mechanism);
-        if (!isOffered) return Unsupported("SASL without SCRAM-SHA-256");
+            isPlusOffered |= mechanism.SequenceEqual(Scram.MechanismPlus);
+        }
+        var canBind = !binding.IsEmpty && channelBinding != ChannelBindingMode.Disable;
+        _isBound = isPlusOffered && canBind;
+        if (!_isBound && channelBinding == ChannelBindingMode.Require)
+        {
+            return Fail(
+                binding.IsEmpty ? "channel binding is required, but the connection to the server has none to bind to" : "channel binding is required, but the server did not offer it",
+                BindingHint);
+        }
+        if (!isOffered && !_isBound) return Unsupported(isPlusOffered ? "SCRAM-SHA-256-PLUS without TLS" : "SASL without SCRAM-SHA-256");
         if (credentials.Password is null && credentials.ScramKeys is null) return NoPassword("scram-sha-256");
 
         // The user is named by the startup packet; PostgreSQL ignores the name here.
         _clientNonce = Scram.NewNonce();
         _clientFirstBare = $"n=,r={_clientNonce}";
-        output.SaslInitialResponse(Scram.Mechanism, Encoding.ASCII.GetBytes(Gs2Header + _clientFirstBare));
+        // "y": we could and the server did not offer; it finds out if somebody took its offer away.
+        _gs2Header = _isBound ? Scram.BindingHeader : canBind ? "y,," : "n,,";
+        output.SaslInitialResponse(_isBound ? Scram.MechanismPlus : Scram.Mechanism, Encoding.ASCII.GetBytes(_gs2Header + _clientFirstBare));
         _state = State.AwaitsChallenge;
         return AuthStep.Continue;
     }
@@ -173,7 +196,7 @@ public sealed class ServerAuthentication(ServerCredentials credentials) : AuthEx
 
     private AuthStep SendProof(ScramKeys keys, MessageWriter output)
     {
-        var withoutProof = $"c=biws,r={_nonce}";
+        var withoutProof = $"c={Scram.EncodeBinding(_gs2Header, _isBound ? binding.Span : [])},r={_nonce}";
         var proof = Scram.Xor(keys.ClientKey, Scram.Sign(keys.StoredKey, _clientFirstBare, _serverFirst, withoutProof));
         _serverSignature = Scram.Sign(keys.ServerKey, _clientFirstBare, _serverFirst, withoutProof);
         output.SaslResponse(Encoding.ASCII.GetBytes($"{withoutProof},p={Convert.ToBase64String(proof)}"));
@@ -203,8 +226,15 @@ public sealed class ServerAuthentication(ServerCredentials credentials) : AuthEx
         return builder.ToString();
     }
 
+    private string? ObjectTo(int code) => code switch
+    {
+        AuthenticationCode.Ok when !_isBound => "channel binding is required, but the server let us in without it",
+        AuthenticationCode.CleartextPassword or AuthenticationCode.Md5Password => "channel binding is required, but the server asks for a password without it",
+        _ => null,
+    };
+
     private AuthStep NoPassword(string method) => Fail(
-        $"the server asks for {method} and the pooler has no suitable secret of user \"{credentials.UserName}\"",
+        $"server login failed: wrong password type (the server asks for {method} and the pooler has no suitable secret of user \"{credentials.UserName}\")",
         "Give the password in auth_file, as password= of the [databases] entry, or in DATABASES_PASSWORD. "
         + "An md5 secret serves for md5 only; a SCRAM secret only after a client has logged in with scram-sha-256.");
 

@@ -12,6 +12,9 @@ internal static class GlobalSettings
     public static readonly (string Word, PoolMode Value)[] PoolModes =
         [("session", PoolMode.Session), ("transaction", PoolMode.Transaction), ("statement", PoolMode.Statement)];
 
+    public static readonly (string Word, ChannelBindingMode Value)[] ChannelBindingWords =
+        [("disable", ChannelBindingMode.Disable), ("prefer", ChannelBindingMode.Prefer), ("require", ChannelBindingMode.Require)];
+
     public static readonly (string Word, TargetSessionAttrs Value)[] TargetSessionAttrsWords =
     [
         ("any", TargetSessionAttrs.Any), ("read-write", TargetSessionAttrs.ReadWrite), ("read-only", TargetSessionAttrs.ReadOnly),
@@ -27,6 +30,7 @@ internal static class GlobalSettings
             ("ldap", AuthType.Ldap), ("pam", AuthType.Pam),
         ]);
 
+    private static readonly EnumKind<ChannelBindingMode> ChannelBindings = new(ChannelBindingWords);
     private static readonly EnumKind<TargetSessionAttrs> TargetAttrs = new(TargetSessionAttrsWords);
 
     private static readonly EnumKind<SslMode> SslModes = new(
@@ -145,6 +149,7 @@ internal static class GlobalSettings
         Optional("user", s => s.User, (s, v) => s with { User = v }, "Unix user to change to when started as root", reloadable: false, plainEnvironment: false, pgBouncerEnvironment: false, listed: !Windows),
         Setting<S>.Of("verbose", new IntKind(), s => s.Verbose, (s, v) => s with { Verbose = v }, "how much is logged: 0 to 3", plainEnvironment: false, hasDefault: false),
 
+        Own("server_channel_binding", ChannelBindings, s => s.ServerChannelBinding, (s, v) => s with { ServerChannelBinding = v }, "whether SCRAM logins at servers are bound to the TLS connection, as libpq's channel_binding; channel_binding in a database's entry wins", scopes: "database"),
         Own("target_session_attrs", TargetAttrs, s => s.TargetSessionAttrs, (s, v) => s with { TargetSessionAttrs = v }, "which hosts are connected to, as in libpq; hosts that do not fit are passed over", scopes: "database"),
         Own("log_format", Words("text", "json"), s => s.LogFormat, (s, v) => s with { LogFormat = v! }, "lines of the log on the console and in logfile: text (PgBouncer's) or json, one object a line"),
         Own("server_tls_sslnegotiation", new EnumKind<bool>([("postgres", false), ("direct", true)]), s => s.ServerTlsDirect, (s, v) => s with { ServerTlsDirect = v },

@@ -52,6 +52,19 @@ public enum AuthType
     Reject,
 }
 
+/// <summary>Whether SCRAM logins at servers are bound to the TLS connection, in libpq's words (<c>channel_binding</c>).</summary>
+public enum ChannelBindingMode
+{
+    /// <summary>Never.</summary>
+    Disable,
+
+    /// <summary>Where the server offers it.</summary>
+    Prefer,
+
+    /// <summary>Or there is no login.</summary>
+    Require,
+}
+
 /// <summary>A complete, checked configuration: what the engine runs on until the next reload.</summary>
 public sealed record PoolerConfiguration
 {
@@ -107,6 +120,9 @@ public sealed record DatabaseSettings
 
     /// <summary>One port per host, comma separated; null when all have the same.</summary>
     public string? PortList { get; init; }
+
+    /// <summary>See <see cref="PoolerSettings.ServerChannelBinding"/>.</summary>
+    public ChannelBindingMode? ChannelBinding { get; init; }
 
     /// <summary>See <see cref="PoolerSettings.TargetSessionAttrs"/>.</summary>
     public TargetSessionAttrs? TargetSessionAttrs { get; init; }

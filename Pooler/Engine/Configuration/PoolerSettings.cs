@@ -89,6 +89,9 @@ public sealed partial record PoolerSettings
     /// <summary><c>target_session_attrs</c>: which hosts are connected to.</summary>
     public TargetSessionAttrs TargetSessionAttrs { get; init; }
 
+    /// <summary><c>server_channel_binding</c>: whether SCRAM logins at servers are bound to the TLS connection.</summary>
+    public ChannelBindingMode ServerChannelBinding { get; init; } = ChannelBindingMode.Prefer;
+
     /// <summary><c>dns_max_ttl</c>: how long the addresses of a name are kept.</summary>
     public TimeSpan DnsMaxTtl { get; init; } = TimeSpan.FromSeconds(15);
 

@@ -8,6 +8,7 @@ internal static class DatabaseKeys
 {
     public static readonly EnumKind<PoolMode?> PoolModes = new([.. GlobalSettings.PoolModes.Select(m => (m.Word, (PoolMode?)m.Value))]);
 
+    private static readonly EnumKind<ChannelBindingMode?> ChannelBindings = new([.. GlobalSettings.ChannelBindingWords.Select(m => (m.Word, (ChannelBindingMode?)m.Value))]);
     private static readonly EnumKind<TargetSessionAttrs?> TargetAttrs = new([.. GlobalSettings.TargetSessionAttrsWords.Select(m => (m.Word, (TargetSessionAttrs?)m.Value))]);
 
     public static readonly ImmutableArray<Setting<DatabaseSettings>> All =
@@ -27,6 +28,7 @@ internal static class DatabaseKeys
         Setting<DatabaseSettings>.Of("pool_mode", PoolModes, d => d.PoolMode, (d, v) => d with { PoolMode = v }, "see the global setting"),
         Time("query_wait_timeout", d => d.QueryWaitTimeout, (d, v) => d with { QueryWaitTimeout = v }, "see the global setting"),
         Setting<DatabaseSettings>.Of("load_balance_hosts", new EnumKind<string?>([("round-robin", "round-robin"), ("disable", "disable")]), d => d.LoadBalanceHosts, (d, v) => d with { LoadBalanceHosts = v }, "with several hosts: take them in turn, or keep to one until it fails"),
+        Setting<DatabaseSettings>.Of("channel_binding", ChannelBindings, d => d.ChannelBinding, (d, v) => d with { ChannelBinding = v }, "see server_channel_binding", own: true),
         Setting<DatabaseSettings>.Of("target_session_attrs", TargetAttrs, d => d.TargetSessionAttrs, (d, v) => d with { TargetSessionAttrs = v }, "see the global setting", own: true),
         Limit("max_db_connections", d => d.MaxDbConnections, (d, v) => d with { MaxDbConnections = v }, "see the global setting"),
         Limit("max_db_client_connections", d => d.MaxDbClientConnections, (d, v) => d with { MaxDbClientConnections = v }, "see the global setting"),

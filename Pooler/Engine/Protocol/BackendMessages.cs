@@ -28,6 +28,10 @@ public static class BackendMessages
     public static void AuthenticationSasl(this MessageWriter writer, ReadOnlySpan<byte> mechanism) =>
         writer.Begin(Backend.Authentication).Int32(AuthenticationCode.Sasl).CString(mechanism).Byte(0).End();
 
+    /// <summary>AuthenticationSASL with two mechanisms, the better one first.</summary>
+    public static void AuthenticationSasl(this MessageWriter writer, ReadOnlySpan<byte> better, ReadOnlySpan<byte> other) =>
+        writer.Begin(Backend.Authentication).Int32(AuthenticationCode.Sasl).CString(better).CString(other).Byte(0).End();
+
     /// <summary>AuthenticationSASLContinue.</summary>
     public static void AuthenticationSaslContinue(this MessageWriter writer, ReadOnlySpan<byte> data) =>
         writer.Begin(Backend.Authentication).Int32(AuthenticationCode.SaslContinue).Bytes(data).End();

@@ -19,7 +19,9 @@ internal sealed partial class ServerSession
     public void OnConnected(Connection connection)
     {
         if (!IsEncryptionSettled(connection)) return;
-        _authentication = new ServerAuthentication(_engine.CredentialsFor(Pool));
+        _authentication = new ServerAuthentication(
+            _engine.CredentialsFor(Pool), connection.Tls?.EndPointBinding ?? default,
+            Pool.Database.Settings.ChannelBinding ?? _engine.Settings.ServerChannelBinding);
         var writer = Context.ToServer;
         writer.Clear();
         writer.StartupMessage(Pool.User.Name, Pool.Database.ServerDatabaseName, StartupParameters());
