@@ -46,7 +46,7 @@ public sealed class HbaReaderTests
     [InlineData("peer", AuthType.Peer)]
     [InlineData("ident", AuthType.Peer)]
     [InlineData("cert", AuthType.Cert)]
-    [InlineData("ldap", AuthType.Ldap)]
+    [InlineData("ldap ldapserver=a ldapprefix=b", AuthType.Ldap)]
     [InlineData("pam", AuthType.Pam)]
     public void Every_method_has_its_word(string word, AuthType method) =>
         Assert.Equal(method, Assert.Single(Logins.Rules($"local all all {word}")).Method);
