@@ -102,6 +102,11 @@ public sealed class PoolerEngine : IAsyncDisposable
         _sockets = new ListeningSockets(_listener, _core.Log);
     }
 
+    /// <summary>
+    /// What this program calls itself, on the console and elsewhere: whoever replaces PgBouncer is asked for its version.
+    /// </summary>
+    public static string Version => ConsoleParameters.Version;
+
     /// <summary>The configuration of the moment, with what SET has changed.</summary>
     public PoolerConfiguration Configuration
     {

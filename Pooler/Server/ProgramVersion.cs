@@ -1,11 +1,10 @@
-using System.Reflection;
+using Pooler.Engine;
 
 namespace Pooler.Server;
 
 /// <summary>The version of this build.</summary>
 internal static class ProgramVersion
 {
-    /// <summary>As <c>--version</c> prints it first.</summary>
-    public static string Text { get; } =
-        $"Pooler {typeof(ProgramVersion).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion}";
+    /// <summary>As <c>--version</c> prints it first, and SHOW VERSION: scripts compare the two.</summary>
+    public static string Text => PoolerEngine.Version;
 }

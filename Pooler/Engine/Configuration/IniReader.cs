@@ -15,6 +15,8 @@ internal sealed class IniReader(ConfigurationDraft draft)
 
     // Goes on across files: an included file without a section adds to its includer's.
     private string? _section;
+    private bool _hasGlobals;
+    private Dictionary<string, RawValue> _before = [];
 
     public void Read(string file) => Read(file, includedFrom: null, depth: 0);
 
@@ -35,13 +37,16 @@ internal sealed class IniReader(ConfigurationDraft draft)
         foreach (var line in text.AsSpan().EnumerateLines())
         {
             number++;
-            var content = line.Trim().ToString();
-            if (content.Length == 0 || content[0] is ';' or '#') continue;
-            var where = $"{file}:{number}";
-            if (content[0] == '%') Include(content, where, depth);
-            else if (content[0] == '[') EnterSection(content, where);
-            else ReadPair(content, where);
+            ReadLine(line.Trim().ToString(), $"{file}:{number}", depth);
         }
+    }
+
+    private void ReadLine(string content, string where, int depth)
+    {
+        if (content.Length == 0 || content[0] is ';' or '#') return;
+        if (content[0] == '%') Include(content, where, depth);
+        else if (content[0] == '[') EnterSection(content, where, depth);
+        else ReadPair(content, where);
     }
 
     private void Include(string line, string where, int depth)
@@ -55,20 +60,58 @@ internal sealed class IniReader(ConfigurationDraft draft)
         else Read(file, where, depth + 1);
     }
 
-    private void EnterSection(string line, string where)
+    private void EnterSection(string line, string where, int depth)
     {
-        if (!line.EndsWith(']'))
+        var end = line.IndexOf(']', StringComparison.Ordinal);
+        if (end < 0)
         {
             draft.Error(where, "expected [section]");
             _section = null;
             return;
         }
 
-        var name = line[1..^1].Trim();
+        var name = line[1..end].Trim();
         _section = name;
-        if (Sections.Contains(name)) return;
-        var nearest = NearestName.Find(name, Sections);
-        draft.Error(where, $"unknown section [{name}]; {(nearest is null ? $"known: {string.Join(", ", Sections)}" : $"did you mean [{nearest}]?")}");
+        if (!Sections.Contains(name))
+        {
+            var nearest = NearestName.Find(name, Sections);
+            draft.Error(where, $"unknown section [{name}]; {(nearest is null ? $"known: {string.Join(", ", Sections)}" : $"did you mean [{nearest}]?")}");
+        }
+        else if (name == "pgbouncer")
+        {
+            BeginGlobals(where);
+        }
+
+        // PgBouncer reads on behind the bracket: mostly it is a comment.
+        ReadLine(line[(end + 1)..].Trim(), where, depth);
+    }
+
+    /// <summary>
+    /// A second <c>[pgbouncer]</c> puts back to their defaults the settings of the first that have one. Who has files like
+    /// this has tried what comes out, so it must come out here as well.
+    /// </summary>
+    private void BeginGlobals(string where)
+    {
+        if (!_hasGlobals)
+        {
+            _hasGlobals = true;
+            _before = new Dictionary<string, RawValue>(draft.Globals);
+            return;
+        }
+
+        var defaults = new PoolerSettings();
+        var dropped = draft.Globals.Keys.Where(IsPutBack).Order(StringComparer.Ordinal).ToArray();
+        foreach (var name in dropped)
+        {
+            if (_before.TryGetValue(name, out var value)) draft.Globals[name] = value;
+            else draft.Globals.Remove(name);
+        }
+
+        if (dropped.Length > 0) draft.Warn(where, $"[pgbouncer] begins again, which takes back what was set before, as in PgBouncer: {string.Join(", ", dropped)}");
+
+        bool IsPutBack(string name) =>
+            SettingsTable.Find(name) is { HasDefault: true, Own: false } setting && setting.Show(defaults) is not null
+            && !(_before.TryGetValue(name, out var before) && before == draft.Globals[name]);
     }
 
     private void ReadPair(string line, string where)
@@ -114,15 +157,16 @@ internal sealed class IniReader(ConfigurationDraft draft)
     {
         name = rest = "";
         int at;
-        if (line[0] == '"')
+        if (line[0] is '"' or '\'')
         {
+            var quote = line[0];
             var unquoted = new StringBuilder();
             for (at = 1; ; at++)
             {
                 if (at == line.Length) return false;
-                if (line[at] == '"')
+                if (line[at] == quote)
                 {
-                    if (at + 1 == line.Length || line[at + 1] != '"') break;
+                    if (at + 1 == line.Length || line[at + 1] != quote) break;
                     at++;
                 }
 

@@ -146,6 +146,7 @@ internal sealed partial class ConsoleSession
             Fetch(portal, most);
             return;
         }
+        CountQuery();
         Run(portal.Statement, portal.Parameters,
             answer =>
             {

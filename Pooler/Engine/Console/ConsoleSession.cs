@@ -210,6 +210,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     private void BeginSimple(string sql)
     {
         Began();
+        CountQuery();
         // Like a PostgreSQL server: the unnamed statement and portal do not outlive a simple query.
         _unnamed = null;
         _portals.Clear();
@@ -321,8 +322,6 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _afterwards = answer.Afterwards;
         _writer.CommandComplete(answer.Tag == "SELECT" ? $"SELECT {rows}" : answer.Tag);
         var statistics = _context.Engine.ConsoleStatistics[_context.Loop.Index];
-        statistics.Queries++;
-        statistics.Transactions++;
         var time = _context.Loop.Now - _requestStart;
         statistics.QueryTime += time;
         statistics.TransactionTime += time;
@@ -350,6 +349,14 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
     {
         _requestStart = _context.Loop.Now;
         LastRequest = _requestStart;
+    }
+
+    /// <summary>At its beginning, as PgBouncer does: a SHOW STATS finds itself among the figures.</summary>
+    private void CountQuery()
+    {
+        var statistics = _context.Engine.ConsoleStatistics[_context.Loop.Index];
+        statistics.Queries++;
+        statistics.Transactions++;
     }
 
     private void Ready() => _writer.ReadyForQuery(InTransaction ? TransactionStatus.InTransaction : TransactionStatus.Idle);

@@ -309,6 +309,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         if (_state == LoginState.Ended) return;
         var pool = _pool!;
+        // Waiting for the pool's first server is waiting for a server, too.
+        if (WaitingSince != 0) pool.StatisticsOf(_context.Loop).WaitTime += _context.Loop.Now - WaitingSince;
         pool.Abandon(this);
         if (!CountIn(pool)) return;
         var welcome = pool.Welcome!;

@@ -41,7 +41,7 @@ public sealed class CommandLineTests
         {
             var (exitCode, output, _) = await PoolerProgram.RunAsync(directory.Path, [option]);
             Assert.Equal(0, exitCode);
-            Assert.Matches(@"^Pooler \d+\.\d+\.\d+\S*\n", output);
+            Assert.Matches(@"^PgBouncer \d+\.\d+\.\d+ \(Pooler \d+\.\d+\.\d+\)\n", output);
         }
     }
 

@@ -68,7 +68,7 @@ public sealed class SettingsTableTests
     [InlineData("query_timeout", "NaN", "query_timeout = \"NaN\": allowed: seconds, from 0 up, decimals allowed")]
     [InlineData("log_stats", "maybe", "log_stats = \"maybe\": allowed: 0 or 1 (also off/on, no/yes, false/true)")]
     [InlineData("pool_mode", "transactoin", "pool_mode = \"transactoin\": allowed: session, transaction, statement; did you mean transaction?")]
-    [InlineData("auth_type", "pam", "auth_type = \"pam\": this build does not support PAM yet; allowed: any, trust, plain, md5, scram-sha-256, cert, hba")]
+    [InlineData("auth_type", "kerberos", "auth_type = \"kerberos\": allowed: any, trust, plain, md5, scram-sha-256, cert, hba, ldap, pam")]
     [InlineData("client_tls_sslmode", "on", "client_tls_sslmode = \"on\": allowed: disable, allow, prefer, require, verify-ca, verify-full")]
     [InlineData("listen_port", "6433", "listen_port cannot be changed while running: change the configuration and restart")]
     [InlineData("pool_mod", "session", "unknown setting pool_mod; did you mean pool_mode?")]
