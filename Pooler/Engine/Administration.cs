@@ -133,7 +133,7 @@ internal sealed class Administration(EngineCore engine)
     public void Reconnect(string? name)
     {
         if (name is not null) Database(name);
-        foreach (var pool in PoolsOf(name)) pool.CloseServers("RECONNECT command issued", markOthers: true);
+        foreach (var pool in PoolsOf(name)) pool.CloseServers("database configuration changed", markOthers: true);
     }
 
     /// <summary>Ends when all servers that RECONNECT or a reload has marked are closed.</summary>

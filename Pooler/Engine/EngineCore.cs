@@ -366,6 +366,10 @@ internal sealed class EngineCore : IPoolHost
     public void OnServerLoggedIn(ServerSession server)
     {
         Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error: null);
+    }
+
+    public void OnServerConnected(ServerSession server)
+    {
         if (!Settings.LogConnections) return;
         Log.ServerConnected(server.LogName, server.Connection!.LocalEndPoint is IPEndPoint local ? $" (from {local})" : "");
     }

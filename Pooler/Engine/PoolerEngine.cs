@@ -183,10 +183,11 @@ public sealed class PoolerEngine : IAsyncDisposable
     internal Task EndAfterHandoverAsync() => EndAsync();
 
     /// <summary>Reads the configuration again. When it has errors, the old one stays.</summary>
-    public ConfigurationResult Reload()
+    /// <param name="isCommand">Whether to log it as a command; a signal has a line of its own.</param>
+    public ConfigurationResult Reload(bool isCommand = true)
     {
         if (_options.Reload is null) throw new AdministrationException("there is no configuration file to read again");
-        _core.Log.Command("RELOAD");
+        if (isCommand) _core.Log.Command("RELOAD");
         lock (_lock)
         {
             var result = _options.Reload(_configuration);
@@ -245,9 +246,10 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     /// <summary>Stops giving out servers, of one database or all; ends when they are closed.</summary>
     /// <exception cref="AdministrationException">Unknown database, or paused already.</exception>
-    public Task PauseAsync(string? database, CancellationToken cancellationToken)
+    /// <inheritdoc cref="Reload" path="/param"/>
+    public Task PauseAsync(string? database, CancellationToken cancellationToken, bool isCommand = true)
     {
-        _core.Log.Command(OnDatabase("PAUSE", database));
+        if (isCommand) _core.Log.Command(OnDatabase("PAUSE", database));
         return _core.Administration.PauseAsync(database, cancellationToken);
     }
 
@@ -270,9 +272,10 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     /// <summary>Undoes a pause.</summary>
     /// <exception cref="AdministrationException">Unknown database, or not paused.</exception>
-    public void Resume(string? database)
+    /// <inheritdoc cref="Reload" path="/param"/>
+    public void Resume(string? database, bool isCommand = true)
     {
-        _core.Log.Command(OnDatabase("RESUME", database));
+        if (isCommand) _core.Log.Command(OnDatabase("RESUME", database));
         _core.Administration.Resume(database);
     }
 
@@ -289,20 +292,25 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "pooler is shutting down");
 
     /// <summary>Ends the engine. A second call with <see cref="ShutdownMode.Immediate"/> overtakes a waiting one.</summary>
-    public async Task ShutdownAsync(ShutdownMode mode)
+    /// <inheritdoc cref="Reload" path="/param"/>
+    public async Task ShutdownAsync(ShutdownMode mode, bool isCommand = true)
     {
-        _core.Log.Command(mode switch
+        if (isCommand)
         {
-            ShutdownMode.WaitForServers => "SHUTDOWN WAIT_FOR_SERVERS",
-            ShutdownMode.WaitForClients => "SHUTDOWN WAIT_FOR_CLIENTS",
-            _ => "SHUTDOWN",
-        });
+            _core.Log.Command(mode switch
+            {
+                ShutdownMode.WaitForServers => "SHUTDOWN WAIT_FOR_SERVERS",
+                ShutdownMode.WaitForClients => "SHUTDOWN WAIT_FOR_CLIENTS",
+                _ => "SHUTDOWN",
+            });
+        }
         RefuseLogins();
         if (mode != ShutdownMode.Immediate)
         {
             // The Unix sockets stay, for the console only: an administrator may want to see what it waits for.
             _listener.CloseTcp();
             await Task.WhenAny(_core.Administration.DrainAsync(mode), _completion.Task).ConfigureAwait(false);
+            if (Volatile.Read(ref _stopping) == 0) _core.Log.Drained(mode == ShutdownMode.WaitForClients ? "client" : "server");
         }
         await EndAsync().ConfigureAwait(false);
     }
@@ -341,7 +349,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await ShutdownAsync(ShutdownMode.Immediate).ConfigureAwait(false);
+        await ShutdownAsync(ShutdownMode.Immediate, isCommand: false).ConfigureAwait(false);
         _listener.Dispose();
     }
 

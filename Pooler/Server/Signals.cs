@@ -67,7 +67,7 @@ internal sealed class Signals : IDisposable
         {
             try
             {
-                _engine.Reload();
+                _engine.Reload(isCommand: false);
             }
             catch (AdministrationException e)
             {
@@ -80,7 +80,7 @@ internal sealed class Signals : IDisposable
     {
         try
         {
-            var paused = _engine.PauseAsync(null, CancellationToken.None);
+            var paused = _engine.PauseAsync(null, CancellationToken.None, isCommand: false);
             Got("SIGUSR1", "pausing all activity");
             return paused;
         }
@@ -102,7 +102,7 @@ internal sealed class Signals : IDisposable
         try
         {
             var from = _engine.IsSuspended ? "SUSPEND" : "PAUSE";
-            _engine.Resume(null);
+            _engine.Resume(null, isCommand: false);
             Got("SIGUSR2", $"continuing from {from}");
         }
         catch (AdministrationException)
@@ -116,14 +116,14 @@ internal sealed class Signals : IDisposable
         if (Interlocked.Increment(ref _shutdowns) > 1 || _engine.IsShuttingDown)
         {
             _logger.LogInformation("got {Signal} while shutting down, fast exit", signal);
-            return _engine.ShutdownAsync(ShutdownMode.Immediate);
+            return _engine.ShutdownAsync(ShutdownMode.Immediate, isCommand: false);
         }
 
         // Nobody would read what clients send to be waited for.
         if (_engine.IsSuspended) (mode, how) = (ShutdownMode.Immediate, "suspend was in progress, going down immediately");
         Got(signal, how);
         _onShutdown(how);
-        return _engine.ShutdownAsync(mode);
+        return _engine.ShutdownAsync(mode, isCommand: false);
     }
 
     private void Got(string signal, string consequence) => _logger.LogInformation("got {Signal}, {Consequence}", signal, consequence);

@@ -124,11 +124,14 @@ public abstract class ClientAuthentication : AuthExchange
         Rule = other.Rule ?? Rule;
     }
 
+    /// <summary>What PgBouncer's log calls a wrong password.</summary>
+    private protected virtual string LoggedRefusal => "password authentication failed";
+
     /// <summary>Turns the client away as PostgreSQL does; the reason is for the log.</summary>
     private protected AuthStep Reject(string reason)
     {
         FailureReason = reason;
-        Error = PgError.Fatal(SqlState.InvalidPassword, $"password authentication failed for user \"{UserName}\"");
+        Error = PgError.Fatal(SqlState.InvalidPassword, $"password authentication failed for user \"{UserName}\"") with { LoggedAs = LoggedRefusal };
         return AuthStep.Failed;
     }
 

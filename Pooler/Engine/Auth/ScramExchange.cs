@@ -61,6 +61,8 @@ internal sealed class ScramExchange : ClientAuthentication
     public static Task<ScramKeys> DeriveFrom(string userName, Secret secret, int iterations) =>
         ScramKeyCache.Shared.Get(SaslPrep.Prepare(secret.Text), SaltFor(userName, secret), iterations);
 
+    private protected override string LoggedRefusal => "SASL authentication failed";
+
     public override AuthStep Start(MessageWriter output)
     {
         if (_state != State.New) return BreakOutOfTurn();

@@ -109,7 +109,7 @@ internal sealed class SocketRows(AdminConsole console)
             clock.Text(identity.ConnectedAt), clock.Text(client.RequestStart != 0 ? client.RequestStart : client.LastActivity),
             (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
             ConnectionName.PointerOf(isServer: false, identity.Id), client.Server is { } server ? ConnectionName.PointerOf(isServer: true, server.Id) : "",
-            client.Connection.Peer?.ProcessId ?? 0, Tls(client.Connection), client.Parameters["application_name"] ?? "", client.PreparedStatementCount, (int)identity.Id,
+            identity.Process, Tls(client.Connection), client.Parameters["application_name"] ?? "", client.PreparedStatementCount, (int)identity.Id,
         ];
     }
 
@@ -138,7 +138,7 @@ internal sealed class SocketRows(AdminConsole console)
             "C", login.User ?? "(nouser)", login.Pool?.Database.Name ?? "(nodb)", Word(login.Replication), state,
             login.Address, login.Port, local.Address, local.Port,
             clock.Text(login.StartedAt), clock.Text(login.StartedAt), (int)(waited / 1_000_000), (int)(waited % 1_000_000), 0,
-            ConnectionName.PointerOf(isServer: false, login.Id), "", login.Connection.Peer?.ProcessId ?? 0, Tls(login.Connection), "", 0, (int)login.Id,
+            ConnectionName.PointerOf(isServer: false, login.Id), "", login.Process, Tls(login.Connection), "", 0, (int)login.Id,
         ];
     }
 

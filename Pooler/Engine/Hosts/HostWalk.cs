@@ -89,7 +89,7 @@ internal sealed class HostWalk
     }
 
     /// <summary>The same in the words of the log.</summary>
-    public string FailureReason => _failures.TrueForAll(f => f.Where.EndPoint is null) ? "server DNS lookup failed" : Failure.Message;
+    public string FailureReason => _failures.TrueForAll(f => f.Where.EndPoint is null) ? "server DNS lookup failed" : Failure.LoggedAs ?? Failure.Message;
 
     private void Offer(IEnumerable<HostAddress> addresses)
     {

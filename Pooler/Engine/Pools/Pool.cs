@@ -353,7 +353,12 @@ public sealed partial class Pool
         }
         _host.Budget.ReleaseServer(Database, User);
         if (refused is not null)
-            foreach (var waiter in refused) waiter.OnRefused(FailingError(failure!));
+            {
+            // What the server itself says is for those who waited for it; later ones hear that it is some time ago.
+            var error = failure!.SqlState == SqlState.ConnectionFailure ? FailingError(failure) : failure;
+            foreach (var waiter in refused) waiter.OnRefused(error);
+        }
+
         owner?.OnRefused(failure ?? ServerClosedError);
         Grow(loop);
         _host.OnServerClosed(this);
@@ -512,7 +517,7 @@ public sealed partial class Pool
 
     private string? ReasonToClose(PooledServer server, long now)
     {
-        if (!server.Connection!.CanBeTaken) return "server connection is ending";
+        if (!server.Connection!.CanBeTaken) return "server conn crashed?";
         if (server.CloseNeeded) return "database configuration changed";
         if (Database.IsHeld) return "pause mode";
         // Fresh from its login it serves at least once, however short the lifetime: zero means single use.

@@ -15,6 +15,9 @@ public sealed record PgError(string Severity, string SqlState, string Message)
     /// <summary>Optional advice on what to do.</summary>
     public string? Hint { get; init; }
 
+    /// <summary>What the log calls it where that is not <see cref="Message"/>: PgBouncer's words, for log parsers.</summary>
+    public string? LoggedAs { get; init; }
+
     /// <summary>Optional place of the error in the query, in characters from 1.</summary>
     public int? Position { get; init; }
 

@@ -20,6 +20,9 @@ internal sealed record ClientIdentity(
     /// <summary>Whether it streams WAL, over a server of its own.</summary>
     public ReplicationMode Replication { get; init; }
 
+    /// <summary>The process at the other end of a Unix socket; 0 when there is none or nobody knows.</summary>
+    public int Process { get; init; }
+
     /// <summary>How log lines name it.</summary>
-    public ConnectionName LogName => new(false, Id, Pool.Database.Name, LoginUser.Name, Address, Port);
+    public ConnectionName LogName => new(false, Id, Pool.Database.Name, LoginUser.Name, Address, Port) { Process = Process };
 }

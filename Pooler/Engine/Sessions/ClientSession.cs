@@ -142,7 +142,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     }
 
     public void OnClosed(Connection connection, Exception? error) =>
-        End(error is null ? "client unexpected eof" : "client connection lost", byPeer: true);
+        End("client unexpected eof", byPeer: true);
 
     /// <summary>A server of the pool is this client's now; it was waiting.</summary>
     protected internal override void OnGranted(PooledServer server)
@@ -179,8 +179,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         error.WriteTo(writer);
         Connection.Send(writer.Written);
         writer.Clear();
-        End(error.Message, byPeer: false);
-        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.LogName, error.Message);
+        var reason = error.LoggedAs ?? error.Message;
+        End(reason, byPeer: false);
+        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.LogName, reason);
     }
 
     /// <summary>The server it was linked to is gone.</summary>
@@ -188,7 +189,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         _server = null;
         // Without an error of ours the server has already told the client its own.
-        if (error is null) End("server closed the connection", byPeer: false);
+        if (error is null) End("server conn crashed?", byPeer: false);
         else Fail(error);
     }
 
@@ -406,7 +407,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
             if (IsReplication) server.CloseWithClient(quiet);
             else if (quiet) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
-            else server.Abort("client disconnect before everything was sent to the client");
+            else server.Abort(server.Outstanding.Count > 0 ? "client disconnected with query in progress" : "client disconnect before everything was sent to the server");
         }
         _state = ClientState.Closed;
         _context.Clients.Remove(this);

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Pooler.Engine.Auth;
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
@@ -44,7 +45,7 @@ internal sealed partial class LoginSession
             case StartupKind.GssEncryptionRequest when !_gssAsked:
                 return AnswerGssRequest(bytesFollow: data.Length > length) ? length : 0;
             case StartupKind.CancelRequest:
-                End("cancel request");
+                End(null);
                 Engine.Cancels.Accept(_context, _connection, _id, CancelKey.Join(packet.CancelProcessId, packet.CancelKey.Span));
                 return length;
             case StartupKind.Startup:
@@ -65,7 +66,6 @@ internal sealed partial class LoginSession
     private void Begin(StartupPacket startup)
     {
         var settings = Engine.Settings;
-        if (settings.LogConnections) LogAttempt(startup);
         if (Engine.RefusalFor(startup.Database) is { } refusal)
         {
             Fail(refusal);
@@ -84,11 +84,13 @@ internal sealed partial class LoginSession
                 hint: $"max_client_conn is {settings.MaxClientConn}."));
             return;
         }
-        _isAdmitted = true;
+        _isAdmitted = _isNamed = true;
         if (startup.NeedsNegotiation) Write(w => w.NegotiateProtocolVersion(startup.Minor, startup.ProtocolOptions));
         if (isConsole && IsOwner(startup))
         {
             Engine.Log.OwnerAccess(LogName);
+            _isDatabaseKnown = true;
+            if (settings.LogConnections) LogAttempt(startup);
             OpenConsole(ConsoleAccess.Admin);
             return;
         }
@@ -100,6 +102,13 @@ internal sealed partial class LoginSession
         _user = Engine.Directory.FindUser(startup.User);
         var database = isConsole ? null : FindDatabase(startup.Database);
         _userQueries = isConsole || database is { Removed: false } ? UserQueries.For(Engine, _context.Loop, database, LogName) : null;
+        var isPossible = _user is not null || _userQueries is not null || settings.AuthType is not (AuthType.Trust or AuthType.Plain or AuthType.Md5 or AuthType.ScramSha256);
+        _isDatabaseKnown = isPossible && (isConsole || database is { Removed: false });
+        if (settings.LogConnections)
+        {
+            if (!isPossible) Engine.Log.NoSuchUser(LogName with { User = null }, startup.User);
+            LogAttempt(startup);
+        }
         _authentication = ClientAuthentication.Create(new AuthenticationRequest
         {
             UserName = startup.User,

@@ -44,6 +44,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     private bool _gssAsked;
     private bool _isAdmitted;
     private StartupPacket? _startup;
+    private bool _isNamed;
+    private bool _isDatabaseKnown;
     private ClientAuthentication? _authentication;
     private UserQueries? _userQueries;
     private PoolUser? _user;
@@ -56,6 +58,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         _id = id;
         StartedAt = context.Loop.Now;
         (Address, Port) = Describe(connection.RemoteEndPoint, connection.LocalEndPoint);
+        Process = connection.Peer?.ProcessId ?? 0;
         context.Logins.Add(this);
     }
 
@@ -93,7 +96,11 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
 
     private EngineCore Engine => _context.Engine;
 
-    public ConnectionName LogName => new(false, _id, _startup?.Database, _startup?.User, Address, Port);
+    // Like PgBouncer's: nothing that a client merely claims is in it, but what was looked up.
+    public ConnectionName LogName => new(false, _id, _isDatabaseKnown ? _startup!.Database : null, _isNamed ? _startup!.User : null, Address, Port) { Process = Process };
+
+    /// <summary>The process at the other end of a Unix socket; 0 when there is none or nobody knows.</summary>
+    public int Process { get; }
 
     /// <summary>
     /// How SHOW and the log name an address: IP and port, or <c>unix</c> and the port in the socket's name, which only one
@@ -122,7 +129,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     public void OnClosed(Connection connection, Exception? error)
     {
         LogFailedHandshake(error);
-        End("client unexpected eof");
+        // Whoever leaves before it is in may be a monitoring probe: nothing is logged of it.
+        End(_state == LoginState.WaitingForWelcome ? "client unexpected eof" : null);
     }
 
     public int OnReceived(Connection connection, Span<byte> data)
@@ -167,9 +175,10 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     {
         if (_state == LoginState.Ended) return;
         // The log first: who reads the error may look there for the reason.
-        End(error.Message);
+        var reason = error.LoggedAs ?? error.Message;
+        End(reason);
+        if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(LogName, reason);
         Write(w => error.WriteTo(w));
-        if (Engine.Settings.LogPoolerErrors) Engine.Log.PoolerError(LogName, error.Message);
         _connection.CloseAfterSend();
     }
 
@@ -236,6 +245,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
                 var reason = _authentication!.FailureReason ?? "authentication failed";
                 if (_authentication.IsRefused) Engine.Log.LoginRefused(LogName, reason);
                 else Engine.Log.LoginFailed(LogName, reason);
+                if (_authentication.Error!.LoggedAs is "SASL authentication failed") Engine.Log.PasswordFailed(LogName);
                 Fail(_authentication.Error!);
                 break;
             case AuthStep.Succeeded:
@@ -261,6 +271,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         var database = FindDatabase(startup.Database);
         if (database is null)
         {
+            if (Engine.Settings.LogConnections) Engine.Log.NoDatabase(LogName, startup.Database, startup.User);
             Fail(PgError.Fatal(SqlState.InvalidCatalogName, $"no such database: {startup.Database}",
                 hint: "The pooler knows the databases of SHOW DATABASES; a * entry would accept any name."));
             return;
@@ -348,6 +359,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             _id, pool, _user!, CancelKey.Create(_startup!.Minor, Engine.Settings.PeerId), Engine.TimeProvider.GetUtcNow(), Address, Port)
         {
             Replication = Replication,
+            Process = Process,
         };
         Write(writer =>
         {
@@ -404,7 +416,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         if (_isAdmitted) _context.Dismiss();
     }
 
-    private void End(string reason)
+    /// <param name="reason">Null: there is nothing to log.</param>
+    private void End(string? reason)
     {
         if (_state == LoginState.Ended) return;
         if (_state == LoginState.WaitingForWelcome) _pool!.Abandon(this);
@@ -414,7 +427,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             _userQueries?.Abandon();
         }
         HandOver();
-        if (Engine.Settings.LogDisconnections && _startup is not null)
+        if (Engine.Settings.LogDisconnections && reason is not null)
             Engine.Log.ClientClosing(LogName, reason, (_context.Loop.Now - StartedAt) / 1_000_000);
     }
 }

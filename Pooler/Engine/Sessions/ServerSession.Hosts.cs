@@ -74,7 +74,7 @@ internal sealed partial class ServerSession
     private static void OnLoginTimeout(object? state)
     {
         var server = (ServerSession)state!;
-        server.FailLogin(PgError.Fatal(SqlState.ConnectionFailure, $"connect timeout: no login to server {server.Target} within server_connect_timeout"));
+        server.FailLogin(PgError.Fatal(SqlState.ConnectionFailure, $"connect timeout: no login to server {server.Target} within server_connect_timeout") with { LoggedAs = "connect timeout" });
     }
 
     /// <summary>
@@ -89,7 +89,7 @@ internal sealed partial class ServerSession
         if (news && _hosts!.HasChoice)
         {
             _engine.OnServerLoginFailed(this, error);
-            _engine.OnServerEnded(this, error.Message);
+            _engine.OnServerEnded(this, error.LoggedAs ?? error.Message);
         }
         EndAttempt();
         TryNextHost();

@@ -58,7 +58,7 @@ internal sealed partial class ServerSession
             var length = MessageHeader.Length(data[pos..]);
             if (length < 4)
             {
-                Close("invalid message length");
+                Close("bad pkt header");
                 return data.Length;
             }
             var total = (long)length + 1;
@@ -97,7 +97,11 @@ internal sealed partial class ServerSession
         if (State == ServerState.Claimed)
         {
             // An idle server has nothing to say but parameters and notices: an error announces its end.
-            if (_ownQueryFailed) Close("server said goodbye");
+            if (_ownQueryFailed)
+            {
+                _engine.Log.UnexpectedPacket(LogName, (char)Backend.ErrorResponse);
+                Close("server conn crashed?");
+            }
             else GiveBack();
         }
         else if (State == ServerState.Testing && ready)
@@ -110,7 +114,7 @@ internal sealed partial class ServerSession
     private void OnOwnQueryDone()
     {
         _ownQueryTimer?.Cancel();
-        if (_ownQueryFailed || TransactionStatus != Protocol.TransactionStatus.Idle) Close("check or reset query failed");
+        if (_ownQueryFailed || TransactionStatus != Protocol.TransactionStatus.Idle) Close("test query failed");
         else if (_resetFollows) RunOwnQuery(_engine.Settings.ServerResetQuery, thenReset: false);
         else GiveBack();
     }

@@ -134,15 +134,15 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
                 error is null
                     ? $"server {Target} closed the connection during login"
                     : $"could not connect to server {Target}: {error.Message}",
-                hint: "Is PostgreSQL running there, and does it accept TCP/IP connections from this host?"));
+                hint: "Is PostgreSQL running there, and does it accept TCP/IP connections from this host?") with { LoggedAs = error is null ? "server conn crashed?" : "connect failed" });
             return;
         }
         var client = _client;
         _client = null;
-        Finish(error is null ? "server conn crashed?" : $"server connection lost: {error.Message}", failure: null);
+        Finish("server conn crashed?", failure: null);
         client?.OnServerLost(_toldFatal ? null : PgError.Fatal(
             SqlState.ConnectionFailure, "server closed the connection unexpectedly",
-            hint: "The statement or transaction in progress was not confirmed. Reconnect and try again."));
+            hint: "The statement or transaction in progress was not confirmed. Reconnect and try again.") with { LoggedAs = "server conn crashed?" });
     }
 
     /// <summary>Begins to work for a client, on the loop of both.</summary>

@@ -21,6 +21,9 @@ public readonly record struct ConnectionName(bool IsServer, long Id, string? Dat
     private const long ClientPointers = 0xc_0000_0000;
     private const long ServerPointers = 0x5_0000_0000;
 
+    /// <summary>The process at the other end of a Unix socket; 0 when there is none or nobody knows.</summary>
+    public int Process { get; init; }
+
     /// <summary>As in column ptr.</summary>
     public string Pointer => PointerOf(IsServer, Id);
 
@@ -30,10 +33,12 @@ public readonly record struct ConnectionName(bool IsServer, long Id, string? Dat
     /// <inheritdoc/>
     public override string ToString()
     {
+        var process = Process > 0 ? string.Create(CultureInfo.InvariantCulture, $"({Process})") : "";
+
         // Brackets, or nobody could tell the port from the address.
         var (open, close) = IPAddress.TryParse(Address, out var ip) && ip.AddressFamily == AddressFamily.InterNetworkV6 ? ("[", "]") : ("", "");
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{(IsServer ? 'S' : 'C')}-{Pointer}: {Database ?? "(nodb)"}/{User ?? "(nouser)"}@{open}{Address}{close}:{Port}");
+            $"{(IsServer ? 'S' : 'C')}-{Pointer}: {Database ?? "(nodb)"}/{User ?? "(nouser)"}@{open}{Address}{process}{close}:{Port}");
     }
 }

@@ -60,6 +60,21 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(14, LogLevel.Warning, "not in effect: {Error}", EventName = "socket_option_failed")]
     public partial void SocketOptionFailed(string error);
 
+    [LoggerMessage(15, LogLevel.Information, "{Connection} no such user: {Name}", EventName = "no_such_user")]
+    public partial void NoSuchUser(ConnectionName connection, string name);
+
+    [LoggerMessage(16, LogLevel.Error, "{Connection} password authentication failed", EventName = "password_failed")]
+    public partial void PasswordFailed(ConnectionName connection);
+
+    [LoggerMessage(17, LogLevel.Information, "{Connection} login failed: db={Database} user={User}", EventName = "no_such_database")]
+    public partial void NoDatabase(ConnectionName connection, string database, string user);
+
+    [LoggerMessage(18, LogLevel.Warning, "{Connection} got packet '{Type}' from server when not linked", EventName = "unexpected_packet")]
+    public partial void UnexpectedPacket(ConnectionName connection, char type);
+
+    [LoggerMessage(19, LogLevel.Information, "{Connections} connections dropped, exiting", EventName = "drained")]
+    public partial void Drained(string connections);
+
     [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
     public partial void LookupFailed(string name, string error);
 

@@ -17,9 +17,11 @@ internal static class DescriptorLimit
         var settings = configuration.Settings;
 
         // As PgBouncer reckons: a pool per database and user, unless the database forces one user, and some to spare.
-        long expected = settings.MaxClientConn + 10L;
+        // PgBouncer counts its console as a database of two servers and a user.
+        const int ConsoleServers = 2, ConsoleUsers = 1;
+        long expected = settings.MaxClientConn + 10L + ConsoleServers;
         foreach (var database in configuration.Databases.Values)
-            expected += (long)(database.PoolSize ?? settings.DefaultPoolSize) * (database.User is null ? configuration.Users.Count : 1);
+            expected += (long)(database.PoolSize ?? settings.DefaultPoolSize) * (database.User is null ? configuration.Users.Count + ConsoleUsers : 1);
         return string.Create(
             CultureInfo.InvariantCulture,
             $"kernel file descriptor limit: {Text(limit.Current)} (hard: {Text(limit.Most)}); max_client_conn: {settings.MaxClientConn}, max expected fd use: {expected}");

@@ -44,6 +44,10 @@ internal sealed partial class PoolerProgram : IAsyncDisposable
     public static PoolerProgram StartIgnoringSignals(string directory, params string[] arguments) =>
         Start(directory, "/bin/sh", ["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\"", Executable, .. arguments], []);
 
+    /// <summary>Another program, such as the one to compare with.</summary>
+    public static PoolerProgram StartProgram(string directory, string program, IEnumerable<string> arguments, params (string Name, string Value)[] environment) =>
+        Start(directory, program, arguments, environment);
+
     private static PoolerProgram Start(string directory, string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
     {
         var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = directory, RedirectStandardError = true, RedirectStandardOutput = true };
