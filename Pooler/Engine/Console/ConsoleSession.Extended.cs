@@ -61,7 +61,7 @@ internal sealed partial class ConsoleSession
 
     private void Refuse(PgError error)
     {
-        error.WriteTo(_writer);
+        Write(error);
         _skipsToSync = true;
     }
 

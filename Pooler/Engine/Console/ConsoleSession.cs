@@ -155,6 +155,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         Flush();
         Connection.CloseAfterSend();
         End(error.Message);
+        if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(LogName, error.Message);
     }
 
     /// <summary>
@@ -225,7 +226,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         catch (ConsoleException e)
         {
             _queued.Clear();
-            e.Error.WriteTo(_writer);
+            Write(e.Error);
         }
         RunQueued();
     }
@@ -254,10 +255,19 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
             },
             error =>
             {
-                error.WriteTo(_writer);
+                Write(error);
                 _queued.Clear();
                 Ready();
             });
+    }
+
+    /// <summary>Answers with an error; as PgBouncer's, it is in the log too, with a connection's name and without.</summary>
+    private void Write(PgError error)
+    {
+        error.WriteTo(_writer);
+        var engine = _context.Engine;
+        engine.Log.CommandRefused(error.Message);
+        if (engine.Settings.LogPoolerErrors) engine.Log.PoolerError(LogName, error.Message);
     }
 
     /// <summary>Runs a statement, now or over some time, and goes on on the loop with its answer.</summary>

@@ -75,6 +75,9 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(19, LogLevel.Information, "{Connections} connections dropped, exiting", EventName = "drained")]
     public partial void Drained(string connections);
 
+    [LoggerMessage(20, LogLevel.Error, "{Error}", EventName = "command_refused")]
+    public partial void CommandRefused(string error);
+
     [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
     public partial void LookupFailed(string name, string error);
 
