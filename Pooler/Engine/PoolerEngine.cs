@@ -127,11 +127,15 @@ public sealed class PoolerEngine : IAsyncDisposable
     internal LoopGroup Group => _loops;
 
     /// <summary>Binds the listening sockets and begins to serve.</summary>
+    /// <exception cref="PoolerStartException">An address cannot be bound, or none is given.</exception>
+    public void Start() => Start(null);
+
+    /// <summary>Binds the listening sockets and begins to serve.</summary>
     /// <param name="predecessor">A running process to take over from, with its sockets and clients.</param>
     /// <exception cref="PoolerStartException">
     /// An address cannot be bound, or none is given, or the running process does not hand over; it goes on then.
     /// </exception>
-    public void Start(Predecessor? predecessor = null)
+    public void Start(Predecessor? predecessor)
     {
         try
         {
