@@ -66,7 +66,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private PoolerConfiguration _configuration;
     private int _stopping;
 
-    /// <summary>Makes an engine; nothing runs before <see cref="Start"/>.</summary>
+    /// <summary>Makes an engine; nothing runs before <see cref="Start()"/>.</summary>
     /// <exception cref="PoolerStartException">The I/O backend does not exist on this platform.</exception>
     public PoolerEngine(PoolerConfiguration configuration, EngineOptions options)
     {

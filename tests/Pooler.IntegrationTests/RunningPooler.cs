@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Handover;
 
 namespace Pooler.IntegrationTests;
 
@@ -32,6 +33,15 @@ internal sealed class RunningPooler : IAsyncDisposable
     {
         var pooler = new RunningPooler(configuration, log);
         pooler._engine.Start();
+        return pooler;
+    }
+
+    /// <summary>Starts an engine that takes over from the one with the same Unix socket, as <c>-R</c> does.</summary>
+    public static RunningPooler TakeOver(PoolerConfiguration configuration, ILoggerFactory? log = null)
+    {
+        var predecessor = Predecessor.Find(configuration.Settings) ?? throw new InvalidOperationException("there is nobody to take over from");
+        var pooler = new RunningPooler(configuration, log);
+        pooler._engine.Start(predecessor);
         return pooler;
     }
 
