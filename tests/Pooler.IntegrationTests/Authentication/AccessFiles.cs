@@ -40,6 +40,7 @@ internal sealed class AccessFiles : IDisposable
             auth_ident_file = {PathOf("pg_ident.conf")}
             auth_type = hba
             verbose = 1
+            pool_mode = transaction
             {more}
             """;
         Write("userlist.txt", string.Concat(users.Select(u => $"\"{u}\" \"{Password}\"\n")));
@@ -49,6 +50,9 @@ internal sealed class AccessFiles : IDisposable
 
     /// <summary>The Unix socket's directory.</summary>
     public string SocketDirectory => _directory.FullName;
+
+    /// <summary>Further lines of section [pgbouncer].</summary>
+    public string More { get; set; } = "";
 
     /// <summary>Warnings of the last reading.</summary>
     public IReadOnlyList<string> Warnings { get; private set; } = [];
@@ -64,7 +68,7 @@ internal sealed class AccessFiles : IDisposable
     /// <summary>Reads everything, as at start and at RELOAD.</summary>
     public PoolerConfiguration Read(string more = "")
     {
-        var result = ConfigurationLoader.Load(new ConfigurationSources { File = Write("pooler.ini", _ini + "\n" + more) });
+        var result = ConfigurationLoader.Load(new ConfigurationSources { File = Write("pooler.ini", $"{_ini}\n{More}\n{more}") });
         Assert.Empty(result.Errors);
         Warnings = [.. result.Warnings.Select(w => w.ToString())];
         return result.Configuration!;

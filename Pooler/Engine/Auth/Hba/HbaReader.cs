@@ -94,7 +94,9 @@ internal sealed class HbaReader
         }
 
         var optionsText = line.Text[fields[next - 1].End..].Trim();
-        if (method == AuthType.Ldap && !LdapOptions.TryParse(optionsText, out _, out var wrong)) throw new HbaException(wrong);
+        // The line stays: whoever it is about must not come under a later one.
+        if (method == AuthType.Ldap && !LdapOptions.TryParse(optionsText, out _, out var wrong))
+            _issues.Add(new ConfigurationIssue($"{path}:{line.Number}", $"{wrong}: nobody can log in by this line"));
 
         return new HbaRule
         {

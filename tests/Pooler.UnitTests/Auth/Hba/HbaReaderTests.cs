@@ -133,6 +133,17 @@ public sealed class HbaReaderTests
     }
 
     [Fact]
+    public void Options_that_LDAP_cannot_use_are_reported_and_let_nobody_past_the_line()
+    {
+        var issues = new List<ConfigurationIssue>();
+
+        var rules = HbaReader.Parse("host all all all ldap\nhost all all all trust", "pg_hba.conf", IdentMaps.None, issues);
+
+        Assert.StartsWith("pg_hba.conf:1: ", Assert.Single(issues).ToString(), StringComparison.Ordinal);
+        Assert.Equal(AuthType.Ldap, Logins.MethodFor(rules, Logins.From("d", "u", "192.0.2.1")));
+    }
+
+    [Fact]
     public void Files_are_included_from_beside_the_file_that_names_them()
     {
         using var files = new ThrowawayFiles();
