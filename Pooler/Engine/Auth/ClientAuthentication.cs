@@ -131,7 +131,7 @@ public abstract class ClientAuthentication : AuthExchange
     private protected AuthStep Reject(string reason)
     {
         FailureReason = reason;
-        Error = PgError.Fatal(SqlState.InvalidPassword, $"password authentication failed for user \"{UserName}\"") with { LoggedAs = LoggedRefusal };
+        Error = PgError.Fatal(SqlState.InvalidPassword, $"{LoggedRefusal} for user \"{UserName}\"") with { LoggedAs = LoggedRefusal };
         return AuthStep.Failed;
     }
 

@@ -73,7 +73,8 @@ internal sealed class VerifiedExchange(string userName, IPasswordVerifier verifi
         CryptographicOperations.ZeroMemory(_password);
         if (objection is null) return AuthStep.Succeeded;
         FailureReason = objection;
-        Error = PgError.Fatal(SqlState.InvalidAuthorization, $"{verifier.Name} authentication failed for user \"{UserName}\"");
+        var failure = $"{verifier.Name} authentication failed";
+        Error = PgError.Fatal(SqlState.InvalidAuthorization, $"{failure} for user \"{UserName}\"") with { LoggedAs = failure };
         return AuthStep.Failed;
     }
 

@@ -244,6 +244,8 @@ public class LoginTests
 
     private static void AssertSaysOnlyWhoFailed(ClientAuthentication gate)
     {
-        Assert.Equal(Engine.Protocol.PgError.Fatal("28P01", "password authentication failed for user \"alice\""), gate.Error);
+        var method = gate is ScramExchange ? "SASL" : "password";
+        Assert.Equal(("FATAL", "28P01", $"{method} authentication failed for user \"alice\""), (gate.Error!.Severity, gate.Error.SqlState, gate.Error.Message));
+        Assert.Null(gate.Error.Detail ?? gate.Error.Hint);
     }
 }
