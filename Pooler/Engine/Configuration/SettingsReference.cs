@@ -22,6 +22,8 @@ public static class SettingsReference
             3. Environment variables.
             4. Options of the command line (`-v`, `-u`).
 
+            What changes for those who come from PgBouncer: [migrating-from-pgbouncer.md](migrating-from-pgbouncer.md).
+
             A wrong or unknown setting stops the start with exit code 1; on RELOAD everything stays as it was. All mistakes are
             reported at once, each with file and line or the variable's name. Secrets never appear in messages or on the console.
 
@@ -83,8 +85,8 @@ public static class SettingsReference
 
             Those with a dagger (†) need a restart, the others follow RELOAD and the console's SET. Times are seconds, decimals allowed.
 
-            | Setting | Default | Allowed | Bare in the environment | Also per | Meaning |
-            |---|---|---|---|---|---|
+            | Setting | Default | Allowed | Bare in the environment | Also per | Meaning | Differs from PgBouncer |
+            |---|---|---|---|---|---|---|
 
             """);
         foreach (var setting in GlobalSettings.All.Where(s => !s.Own)) Global(text, setting);
@@ -94,8 +96,8 @@ public static class SettingsReference
 
             ### Beyond PgBouncer's
 
-            | Setting | Default | Allowed | Bare in the environment | Also per | Meaning |
-            |---|---|---|---|---|---|
+            | Setting | Default | Allowed | Bare in the environment | Also per | Meaning | Note |
+            |---|---|---|---|---|---|---|
 
             """);
         foreach (var setting in GlobalSettings.All.Where(s => s.Own)) Global(text, setting);
@@ -109,22 +111,23 @@ public static class SettingsReference
     private static void Global(StringBuilder text, Setting<PoolerSettings> setting)
     {
         text.Append($"| {Code(setting.Name)}{(setting.Reloadable ? "" : "†")} | {Code(setting.Show(new PoolerSettings()))} | {Cell(setting.Allowed)} ");
-        text.Append($"| {(setting.PlainEnvironment ? "yes" : "")} | {setting.Scopes} | {Meaning(setting)} |\n");
+        text.Append($"| {(setting.PlainEnvironment ? "yes" : "")} | {setting.Scopes} | {Meaning(setting)} | {Note(setting)} |\n");
     }
 
     private static void Scope<T>(StringBuilder text, string title, IEnumerable<Setting<T>> settings, T defaults)
     {
-        text.Append($"\n## {title}\n\n| Key | Default | Allowed | Meaning |\n|---|---|---|---|\n");
+        text.Append($"\n## {title}\n\n| Key | Default | Allowed | Meaning | Differs from PgBouncer |\n|---|---|---|---|---|\n");
         foreach (var setting in settings)
-            text.Append($"| {Code(setting.Name)} | {Code(setting.Show(defaults))} | {Cell(setting.Allowed)} | {Meaning(setting)} |\n");
+            text.Append($"| {Code(setting.Name)} | {Code(setting.Show(defaults))} | {Cell(setting.Allowed)} | {Meaning(setting)} | {Note(setting)} |\n");
     }
 
     private static string Meaning<T>(Setting<T> setting)
     {
-        var note = setting.Note ?? (setting.Inert ? "no effect yet" : null);
         var aliases = setting.Aliases.Length == 0 ? "" : $" Also written {string.Join(", ", setting.Aliases.Select(Code))}.";
-        return Cell(setting.Meaning) + "." + (note is null ? "" : $" Note: {Cell(note)}.") + aliases;
+        return Cell(setting.Meaning) + "." + aliases;
     }
+
+    private static string Note<T>(Setting<T> setting) => Cell(setting.Note ?? (setting.Inert ? "no effect yet" : ""));
 
     private static string Code(string? value) => string.IsNullOrEmpty(value) ? "" : $"`{value.Replace("|", "\\|", StringComparison.Ordinal)}`";
 

@@ -1,3 +1,4 @@
+using Pooler.Engine.Configuration;
 using Testing;
 using Xunit;
 
@@ -154,6 +155,178 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task Pool_idle_timeout_forgets_a_pool_and_the_next_client_makes_it_anew(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        using var log = new RecordingLog();
+        await using var pooler = RunningPooler.Start(RunningPooler.Configuration(Postgres, variant, s => s with
+        {
+            PoolIdleTimeout = TimeSpan.FromMilliseconds(50), ServerIdleTimeout = TimeSpan.FromMilliseconds(50),
+        }), log);
+        bool IsKnown() => pooler.Engine.Snapshot().Pools.Any(p => p.Database == database);
+
+        for (var i = 1; i <= 2; i++)
+        {
+            using (var client = await pooler.LoginAsync(database))
+            {
+                await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
+                Assert.True(IsKnown());
+                Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
+                await client.Terminate().SendAsync();
+            }
+            await Eventually.TrueAsync(() => !IsKnown(), cancellationToken: Cancelled);
+            Assert.Equal(i, log.Lines.Count(l => l.StartsWith(
+                $"cleaning up idle pool for user {PostgresForPooler.Trusted} on db {database} because: pool idle timeout (age= ", StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
+    public async Task Min_pool_size_of_a_forced_user_needs_no_client_and_keeps_the_pool_known()
+    {
+        var database = await NewDatabaseAsync();
+        var configuration = RunningPooler.Configuration(
+            Postgres, AnyVariant, s => s with { PoolIdleTimeout = TimeSpan.FromMilliseconds(1), ServerLoginRetry = TimeSpan.FromHours(1) });
+        var entry = configuration.Databases["*"] with { User = PostgresForPooler.Trusted, MinPoolSize = 2 };
+        configuration = configuration with
+        {
+            Databases = new[]
+            {
+                entry with { Name = "kept", DbName = database },
+                entry with { Name = "free", DbName = database, User = null },
+                // Cannot be logged in to: without servers, and to be kept nevertheless.
+                entry with { Name = "lost", DbName = "no_such_database" },
+            }.ToDictionary(d => d.Name),
+        };
+        await using var pooler = RunningPooler.Start(configuration);
+
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 2, cancellationToken: Cancelled);
+        await Eventually.TrueAsync(() => pooler.Pool("lost") is { ServersLogin: 0, Size: > 0 }, cancellationToken: Cancelled);
+        var seen = new HashSet<bool>();
+        for (var i = 0; i < 20; i++) seen.Add(pooler.Engine.Snapshot().Pools.Select(p => p.Database).SequenceEqual(["kept", "lost"]));
+        Assert.Equal([true], seen);
+    }
+
+    [Fact]
+    public async Task A_pool_size_of_zero_is_no_limit()
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, AnyVariant, s => s with { DefaultPoolSize = 0 });
+        var clients = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => pooler.LoginAsync(database)));
+        foreach (var client in clients) Assert.Equal("C(BEGIN) Z(T)", await client.Query("BEGIN").AskAsync());
+        Assert.Equal(12, await BackendsOfAsync(database));
+        foreach (var client in clients) client.Dispose();
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Login_notify_message_is_a_notice_before_the_first_ready(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { LoginNotifyMessage = "maintenance at noon" });
+        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
+        await client.Startup(database, PostgresForPooler.Trusted).SendAsync();
+        var answer = await client.ReadToReadyAsync();
+        var notice = Assert.Single(answer, m => m.Type == 'N');
+        Assert.Equal("NOTICE 00000 maintenance at noon", $"{notice.Field('S')} {notice.Field('C')} {notice.Field('M')}");
+        Assert.Equal(['K', 'N', 'Z'], answer.Select(m => m.Type).TakeLast(3));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Server_fast_close_ends_a_session_between_transactions_when_its_server_is_to_be_replaced(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { PoolMode = PoolMode.Session, ServerFastClose = true });
+        using var idle = await pooler.LoginAsync(database);
+        using var working = await pooler.LoginAsync(database);
+        Assert.Equal("1", await idle.ScalarAsync("SELECT 1"));
+        Assert.Equal("C(BEGIN) Z(T)", await working.Query("BEGIN").AskAsync());
+
+        pooler.Engine.Reconnect(null);
+
+        Assert.Equal("database configuration changed", Assert.Single(await idle.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+        Assert.Equal("1", await working.ScalarAsync("SELECT 1"));
+        Assert.Equal("C(COMMIT) Z(I)", await working.Query("COMMIT").AskAsync());
+        Assert.Equal("database configuration changed", Assert.Single(await working.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+    }
+
+    [Fact]
+    public async Task Limits_of_the_work_are_those_of_the_pools_user_and_limits_of_the_client_its_own()
+    {
+        var database = await NewDatabaseAsync();
+        var configuration = RunningPooler.Configuration(Postgres, AnyVariant, database: d => d with { User = PostgresForPooler.Trusted });
+        var (brief, client) = (TimeSpan.FromMilliseconds(300), Postgres.Server.User);
+        await using (var pooler = RunningPooler.Start(configuration with
+        {
+            Users = new Dictionary<string, UserSettings>(configuration.Users) { [client] = new() { Name = client, QueryTimeout = brief } },
+        }))
+        {
+            // The client's own limit does not count: the servers know another user.
+            using var free = await RawClient.LoginAsync(pooler.EndPoint, database, client);
+            Assert.Equal("", await free.ScalarAsync("SELECT pg_sleep(0.8)"));
+        }
+        await using (var pooler = RunningPooler.Start(configuration with
+        {
+            Users = new Dictionary<string, UserSettings>(configuration.Users)
+            {
+                [client] = new() { Name = client, ClientIdleTimeout = brief },
+                [PostgresForPooler.Trusted] = new() { Name = PostgresForPooler.Trusted, QueryTimeout = brief },
+            },
+        }))
+        {
+            using var slow = await RawClient.LoginAsync(pooler.EndPoint, database, client);
+            await slow.Query("SELECT pg_sleep(60)").SendAsync();
+            Assert.Equal("query timeout", Assert.Single(await slow.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+            using var idle = await RawClient.LoginAsync(pooler.EndPoint, database, client);
+            Assert.Equal("client_idle_timeout", Assert.Single(await idle.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+        }
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Query_timeout_counts_the_wait_for_a_server_too(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1, QueryTimeout = TimeSpan.FromMilliseconds(300) });
+        using var holder = await pooler.LoginAsync(database);
+        using var waiting = await pooler.LoginAsync(database);
+        await holder.Query("BEGIN").AskAsync();
+        await waiting.Query("SELECT 1").SendAsync();
+        Assert.Equal("query_timeout", Assert.Single(await waiting.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+        // Idle in its transaction for longer than that: no query is running.
+        Assert.Equal("1", await holder.ScalarAsync("SELECT 1"));
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1", "mine", "mine - 127.0.0.1:")]
+    [InlineData("127.0.0.1", null, "app - 127.0.0.1:")]
+    [InlineData("::1", "mine", "mine - [::1]:")]
+    public async Task Application_name_add_host_says_where_the_client_is(string listen, string? name, string expected)
+    {
+        Assert.SkipWhen(listen == "::1" && !System.Net.Sockets.Socket.OSSupportsIPv6, "there is no IPv6 here");
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, AnyVariant, s => s with { ListenAddr = listen, ApplicationNameAddHost = true });
+        using var client = await pooler.LoginAsync(database, name is null ? [] : [("application_name", name)]);
+        Assert.StartsWith(expected, await client.ScalarAsync("SHOW application_name"));
+        Assert.StartsWith(expected, client.Parameters["application_name"]);
+    }
+
+    [Fact]
+    public async Task Servers_that_were_opened_together_do_not_end_together()
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(
+            Postgres, AnyVariant, s => s with { DefaultPoolSize = 4, ServerLifetime = TimeSpan.FromSeconds(2) });
+        var clients = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => pooler.LoginAsync(database)));
+        foreach (var client in clients) await client.Query("BEGIN").AskAsync();
+        foreach (var client in clients) await client.Query("COMMIT").AskAsync();
+        Assert.Equal(4, await BackendsOfAsync(database));
+
+        // One ends at once when its time has come, the others half a second apart.
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 3, cancellationToken: Cancelled);
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 2, cancellationToken: Cancelled);
+        await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
+        foreach (var client in clients) client.Dispose();
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task Disable_pqexec_refuses_simple_queries_and_nothing_else(Variant variant)
     {
         var database = await NewDatabaseAsync();
@@ -164,7 +337,8 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
 
         await client.Query("SELECT 1").SendAsync();
 
-        Assert.Equal("08P01", Assert.Single(await client.ReadToEndAsync()).Field('C'));
+        var refusal = Assert.Single(await client.ReadToEndAsync());
+        Assert.Equal("08P01 PQexec disallowed", $"{refusal.Field('C')} {refusal.Field('M')}");
         using var next = await pooler.LoginAsync(database);
         Assert.Equal(extended, await next.Parse("", "SELECT 1").Bind("").Execute().Sync().AskAsync());
     }

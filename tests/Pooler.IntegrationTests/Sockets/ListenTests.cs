@@ -63,7 +63,7 @@ public sealed class ListenTests(PostgresForPooler postgres) : PoolerTest(postgre
     {
         var engine = NewEngine(s => s with { ListenAddr = addresses });
         await using (engine)
-            Assert.StartsWith(message, Assert.Throws<PoolerStartException>(engine.Start).Message, StringComparison.Ordinal);
+            Assert.StartsWith(message, Assert.Throws<PoolerStartException>(() => engine.Start()).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -75,13 +75,13 @@ public sealed class ListenTests(PostgresForPooler postgres) : PoolerTest(postgre
         await using (var second = NewEngine(s => s with { SoReuseport = true, ListenPort = port })) second.Start();
 
         var alone = NewEngine(s => s with { ListenPort = port });
-        await using (alone) Assert.Contains($"127.0.0.1:{port}", Assert.Throws<PoolerStartException>(alone.Start).Message, StringComparison.Ordinal);
+        await using (alone) Assert.Contains($"127.0.0.1:{port}", Assert.Throws<PoolerStartException>(() => alone.Start()).Message, StringComparison.Ordinal);
 
         await using var unshared = Start(null, s => s);
         var intruder = NewEngine(s => s with { SoReuseport = true, ListenPort = unshared.EndPoint.Port });
-        await using (intruder) Assert.Throws<PoolerStartException>(intruder.Start);
+        await using (intruder) Assert.Throws<PoolerStartException>(() => intruder.Start());
         var twin = NewEngine(s => s with { ListenPort = unshared.EndPoint.Port });
-        await using (twin) Assert.Throws<PoolerStartException>(twin.Start);
+        await using (twin) Assert.Throws<PoolerStartException>(() => twin.Start());
     }
 
     [Fact]
@@ -95,7 +95,7 @@ public sealed class ListenTests(PostgresForPooler postgres) : PoolerTest(postgre
             var path = Path.Combine(directory, $".s.PGSQL.{first.EndPoint.Port}");
             var second = NewEngine(s => s with { ListenAddr = "", ListenPort = first.EndPoint.Port, UnixSocketDir = directory });
             await using (second)
-                Assert.StartsWith($"unix socket is in use, cannot continue: another process has {path}", Assert.Throws<PoolerStartException>(second.Start).Message, StringComparison.Ordinal);
+                Assert.StartsWith($"unix socket is in use, cannot continue: another process has {path}", Assert.Throws<PoolerStartException>(() => second.Start()).Message, StringComparison.Ordinal);
             Assert.True(File.Exists(path));
 
             const int Port = 7432;
@@ -113,7 +113,7 @@ public sealed class ListenTests(PostgresForPooler postgres) : PoolerTest(postgre
             File.WriteAllText(stale + ".lock", "1\n");
             LeaveStale(stale);
             var fourth = NewEngine(s => s with { ListenAddr = "", ListenPort = Port, UnixSocketDir = directory });
-            await using (fourth) Assert.Contains("in use", Assert.Throws<PoolerStartException>(fourth.Start).Message, StringComparison.Ordinal);
+            await using (fourth) Assert.Contains("in use", Assert.Throws<PoolerStartException>(() => fourth.Start()).Message, StringComparison.Ordinal);
             Assert.True(File.Exists(stale));
         }
         finally
@@ -129,7 +129,7 @@ public sealed class ListenTests(PostgresForPooler postgres) : PoolerTest(postgre
         var engine = NewEngine(s => s with { UnixSocketDir = "/no/such/directory" });
         await using (engine)
         {
-            var message = Assert.Throws<PoolerStartException>(engine.Start).Message;
+            var message = Assert.Throws<PoolerStartException>(() => engine.Start()).Message;
             Assert.StartsWith("failed to create unix socket /no/such/directory/.s.PGSQL.", message, StringComparison.Ordinal);
             Assert.EndsWith("(unix_socket_dir)", message, StringComparison.Ordinal);
         }
