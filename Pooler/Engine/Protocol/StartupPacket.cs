@@ -65,6 +65,9 @@ public sealed class StartupPacket
 
     private StartupPacket(StartupKind kind) => Kind = kind;
 
+    /// <summary>Whether cancel keys may have this many bytes, the process id not counted.</summary>
+    public static bool IsCancelKeyLength(int length) => length is >= 4 and <= MaxCancelKeyLength;
+
     /// <summary>What is asked for; it says which of the other members have a value.</summary>
     public StartupKind Kind { get; }
 
@@ -134,7 +137,7 @@ public sealed class StartupPacket
             case ProtocolCode.GssEncryptionRequest:
                 return reader.AtEnd ? new(StartupKind.GssEncryptionRequest) : Invalid("the GSSAPI encryption request has the wrong length");
             case ProtocolCode.CancelRequest:
-                if (!reader.TryReadInt32(out var processId) || reader.Rest.Length is < 4 or > MaxCancelKeyLength)
+                if (!reader.TryReadInt32(out var processId) || !IsCancelKeyLength(reader.Rest.Length))
                     return Invalid("the cancel request has the wrong length");
                 return new(StartupKind.CancelRequest) { CancelProcessId = processId, CancelKey = reader.Rest.ToArray() };
         }

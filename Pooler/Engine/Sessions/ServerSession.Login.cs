@@ -66,7 +66,9 @@ internal sealed partial class ServerSession
                     _reportedAtLogin.Add(new(Encoding.UTF8.GetString(name), Encoding.UTF8.GetString(value)));
                 break;
             case Backend.BackendKeyData:
-                if (reader.TryReadInt32(out var pid)) (BackendPid, BackendKey) = (pid, reader.Rest.ToArray());
+                // Of any other length it could not be shown to anybody.
+                if (reader.TryReadInt32(out var pid) && StartupPacket.IsCancelKeyLength(reader.Rest.Length))
+                    (BackendPid, BackendKey) = (pid, reader.Rest.ToArray());
                 break;
             case Backend.ErrorResponse:
                 // Also a failed connect_query: the ReadyForQuery that would follow is not waited for.

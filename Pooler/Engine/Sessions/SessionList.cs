@@ -43,6 +43,17 @@ internal sealed class SessionList<T> where T : class, IListed
         }
     }
 
+    /// <summary>The first item that is meant. Any thread; makes no copy.</summary>
+    public T? Find<TArgument>(TArgument argument, Func<T, TArgument, bool> isMeant)
+    {
+        lock (_lock)
+        {
+            foreach (var item in _items)
+                if (isMeant(item, argument)) return item;
+            return null;
+        }
+    }
+
     /// <summary>A copy. Any thread.</summary>
     public T[] ToArray()
     {

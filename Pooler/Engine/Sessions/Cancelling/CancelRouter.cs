@@ -87,17 +87,18 @@ internal sealed class CancelRouter(EngineCore engine)
     // As in PgBouncer cancel requests may double the connections of a pool, and no other limit holds them up.
     private CancelQueue QueueOf(Pool pool) => _queues.GetValue(pool, static its => new CancelQueue(() => its.Size));
 
-    private ClientSession? FindClient(ReadOnlySpan<byte> key)
+    // Anybody can send requests without logging in: looking must not cost more than time.
+    private ClientSession? FindClient(byte[] key)
     {
-        foreach (var client in engine.Clients)
-            if (client.Identity.CancelKey.Matches(key)) return client;
+        foreach (var context in engine.Contexts)
+            if (context.Clients.Find(key, static (client, its) => client.Identity.CancelKey.Matches(its)) is { } client) return client;
         return null;
     }
 
-    private ConsoleSession? FindConsole(ReadOnlySpan<byte> key)
+    private ConsoleSession? FindConsole(byte[] key)
     {
-        foreach (var console in engine.Consoles)
-            if (console.CancelKey.Matches(key)) return console;
+        foreach (var context in engine.Contexts)
+            if (context.Consoles.Find(key, static (console, its) => console.CancelKey.Matches(its)) is { } console) return console;
         return null;
     }
 }
