@@ -198,6 +198,15 @@ public sealed class PostgresServer : IAsyncDisposable
         await new Command(line[0], line.Skip(1)) { WorkingDirectory = _directory.Path }.RunCheckedAsync(cancellationToken).ConfigureAwait(false);
         File.Delete(passwordFile);
 
+        foreach (var (name, content) in _options.DataFiles)
+        {
+            var file = Path.Combine(DataDirectory, name);
+            await File.WriteAllTextAsync(file, content, cancellationToken).ConfigureAwait(false);
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            await _runAs.OwnAsync(file, cancellationToken).ConfigureAwait(false);
+        }
+
         if (_options.HbaRules.Count > 0)
         {
             var hba = Path.Combine(DataDirectory, "pg_hba.conf");

@@ -34,6 +34,12 @@ public sealed class PostgresServerOptions
     /// </summary>
     public PostgresServer? StandbyOf { get; init; }
 
+    /// <summary>
+    /// Files to put into the data directory, by name: certificates and keys, say. Only the server's user may read them, as
+    /// PostgreSQL demands of keys.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> DataFiles { get; init; } = new Dictionary<string, string>();
+
     /// <summary>Databases to create.</summary>
     public IReadOnlyList<string> Databases { get; init; } = [];
 

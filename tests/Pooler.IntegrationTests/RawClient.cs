@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
 using Pooler.Engine.Protocol;
@@ -9,14 +10,21 @@ namespace Pooler.IntegrationTests;
 /// <summary>
 /// A client that says exactly what a test tells it to, byte by byte, and shows what comes back message by message.
 /// Messages are gathered by the verbs (<see cref="Query"/>, <see cref="Parse"/> …) and go out in one piece with
-/// <see cref="SendAsync"/>.
+/// <see cref="SendAsync()"/>.
 /// </summary>
 internal sealed class RawClient : IDisposable
 {
+    /// <summary>The request for TLS.</summary>
+    public static readonly byte[] SslRequest = [0, 0, 0, 8, 4, 210, 22, 47];
+
+    /// <summary>The request for GSSAPI encryption.</summary>
+    public static readonly byte[] GssRequest = [0, 0, 0, 8, 4, 210, 22, 48];
+
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     private readonly Socket _socket;
     private readonly MessageWriter _out = new();
+    private SslStream? _tls;
     private byte[] _in = new byte[16 * 1024];
     private int _start;
     private int _end;
@@ -58,6 +66,25 @@ internal sealed class RawClient : IDisposable
             client.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Asks for TLS and agrees on it; any certificate will do.</summary>
+    public async Task SecureAsync(SslClientAuthenticationOptions? options = null)
+    {
+        await SendAsync(SslRequest);
+        var answer = await ReadByteAsync();
+        if (answer != 'S') throw new InvalidOperationException($"TLS refused: {(char)answer}");
+        await HandshakeAsync(options);
+    }
+
+    /// <summary>Begins TLS without asking.</summary>
+    public async Task HandshakeAsync(SslClientAuthenticationOptions? options = null)
+    {
+        using var limit = new CancellationTokenSource(Deadline);
+        _tls = new SslStream(new NetworkStream(_socket));
+        await _tls.AuthenticateAsClientAsync(
+            options ?? new SslClientAuthenticationOptions { TargetHost = "localhost", RemoteCertificateValidationCallback = (_, _, _, _) => true },
+            limit.Token);
     }
 
     public RawClient Startup(string database, string user, params (string Name, string Value)[] parameters)
@@ -185,8 +212,18 @@ internal sealed class RawClient : IDisposable
 
     public async Task SendAsync()
     {
+        await SendAsync(TakeGathered());
+    }
+
+    /// <summary>Sends bytes as they are.</summary>
+    public async Task SendAsync(byte[] bytes)
+    {
         using var limit = new CancellationTokenSource(Deadline);
-        var bytes = TakeGathered();
+        if (_tls is not null)
+        {
+            await _tls.WriteAsync(bytes, limit.Token);
+            return;
+        }
         for (var sent = 0; sent < bytes.Length;) sent += await _socket.SendAsync(bytes.AsMemory(sent), limit.Token);
     }
 
@@ -337,7 +374,9 @@ internal sealed class RawClient : IDisposable
         int received;
         try
         {
-            received = await _socket.ReceiveAsync(_in.AsMemory(_end), limit.Token);
+            received = _tls is null
+                ? await _socket.ReceiveAsync(_in.AsMemory(_end), limit.Token)
+                : await _tls.ReadAsync(_in.AsMemory(_end), limit.Token);
         }
         catch (OperationCanceledException)
         {

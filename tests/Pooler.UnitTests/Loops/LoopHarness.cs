@@ -141,7 +141,7 @@ internal sealed class LoopHarness : IDisposable
 }
 
 /// <summary>A handler made of functions, that notes what it hears and checks that it hears it on the right thread.</summary>
-internal sealed class TestHandler : IConnectionHandler
+internal class TestHandler : IConnectionHandler
 {
     private readonly ConcurrentQueue<string> _violations = new();
     private int _connected;
