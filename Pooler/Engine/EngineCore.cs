@@ -371,7 +371,8 @@ internal sealed class EngineCore : IPoolHost
     public void OnServerConnected(ServerSession server)
     {
         if (!Settings.LogConnections) return;
-        Log.ServerConnected(server.LogName, server.Connection!.LocalEndPoint is IPEndPoint local ? $" (from {local})" : "");
+        if (server.Connection!.LocalEndPoint is IPEndPoint local) Log.ServerConnected(server.LogName, local.ToString());
+        else Log.ServerConnected(server.LogName);
     }
 
     public void OnServerSecured(ServerSession server, TlsInfo tls)

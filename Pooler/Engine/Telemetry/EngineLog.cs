@@ -18,7 +18,7 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(3, LogLevel.Warning, "{Connection} pooler error: {Error}", EventName = "pooler_error")]
     public partial void PoolerError(ConnectionName connection, string error);
 
-    [LoggerMessage(4, LogLevel.Information, "{Connection} new connection to server{From}", EventName = "server_connected")]
+    [LoggerMessage(4, LogLevel.Information, "{Connection} new connection to server (from {From})", EventName = "server_connected")]
     public partial void ServerConnected(ConnectionName connection, string from);
 
     [LoggerMessage(5, LogLevel.Information, "{Connection} closing because: {Reason} (age={Age}s)", EventName = "server_closing")]
@@ -77,6 +77,9 @@ internal sealed partial class EngineLog(ILogger logger)
 
     [LoggerMessage(20, LogLevel.Error, "{Error}", EventName = "command_refused")]
     public partial void CommandRefused(string error);
+
+    [LoggerMessage(21, LogLevel.Information, "{Connection} new connection to server", EventName = "server_connected_locally")]
+    public partial void ServerConnected(ConnectionName connection);
 
     [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
     public partial void LookupFailed(string name, string error);

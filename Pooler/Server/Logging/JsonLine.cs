@@ -32,6 +32,7 @@ internal static class JsonLine
             {
                 // A login's line tells database and user of the connection once more.
                 if (name is "{OriginalFormat}" or "Message" || (isAboutConnection && name is "Database" or "User")) continue;
+                if (value is string text && text == entry.Message) continue;
                 WriteField(json, JsonNamingPolicy.SnakeCaseLower.ConvertName(name), value);
             }
 
