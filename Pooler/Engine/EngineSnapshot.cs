@@ -37,7 +37,11 @@ public sealed record PoolSnapshot(
 /// <param name="Servers">Server connections there.</param>
 public sealed record HostSnapshot(
     string Database, string Host, int Port, string? Address, string State, string? Role, TargetSessionAttrs Wanted,
-    string? LastError, DateTimeOffset? Since, DateTimeOffset? NextTry, int Servers);
+    string? LastError, DateTimeOffset? Since, DateTimeOffset? NextTry, int Servers)
+{
+    /// <summary>Neither down nor unfit.</summary>
+    public bool IsUsable => State is "up" or "untried";
+}
 
 /// <summary>The figures of the engine at one moment.</summary>
 /// <param name="Pools">One entry per pool, sorted by database and user.</param>

@@ -350,6 +350,9 @@ public sealed class PoolerEngine : IAsyncDisposable
     /// <summary>The figures of the moment, for metrics.</summary>
     public EngineSnapshot Snapshot() => EngineSnapshot.Take(_core);
 
+    /// <summary>The hosts of all databases, as in SHOW HOSTS.</summary>
+    public IReadOnlyList<HostSnapshot> Hosts() => EngineSnapshot.TakeHosts(_core);
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {

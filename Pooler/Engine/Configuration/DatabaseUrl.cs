@@ -45,20 +45,18 @@ internal static class DatabaseUrl
         void ReadAddress(string list)
         {
             var hosts = new List<string>();
-            string? port = null;
+            var ports = new List<string>();
             foreach (var item in list.Split(',', StringSplitOptions.RemoveEmptyEntries))
             {
                 // [::1]:5432 has colons of its own.
                 var end = item.LastIndexOf(':');
                 var hasPort = end >= 0 && !item.EndsWith(']') && (item.StartsWith('[') || item.IndexOf(':', StringComparison.Ordinal) == end);
                 hosts.Add((hasPort ? item[..end] : item).Trim('[', ']'));
-                var own = hasPort ? item[(end + 1)..] : "5432";
-                if (port is not null && port != own) draft.Error(where, "all hosts must have the same port");
-                port = own;
+                ports.Add(hasPort ? item[(end + 1)..] : "5432");
             }
 
             Set("host", string.Join(',', hosts));
-            if (port is not null) Set("port", port);
+            Set("port", string.Join(',', ports.Distinct().Count() == 1 ? ports[..1] : ports));
         }
 
         void ReadParameter(string pair)

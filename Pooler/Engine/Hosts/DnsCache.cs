@@ -28,6 +28,9 @@ internal sealed record DnsOutcome(string Name, IReadOnlyList<IPAddress> Addresse
 /// </summary>
 internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> settings, Func<long> now, Action<DnsOutcome> onOutcome)
 {
+    /// <summary>More addresses of a name are not looked at: what name servers say has no other bound.</summary>
+    private const int MostAddresses = 64;
+
     private readonly Lock _lock = new();
     private readonly SortedDictionary<string, Entry> _entries = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, uint> _serials = new(StringComparer.OrdinalIgnoreCase);
@@ -129,13 +132,13 @@ internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> sett
 
     private async Task QueryAsync(Entry entry)
     {
-        IReadOnlyList<IPAddress> addresses = [];
+        IPAddress[] addresses = [];
         string? error = null;
         var temporary = false;
         try
         {
-            addresses = await resolver.ResolveAsync(entry.Name).ConfigureAwait(false);
-            if (addresses.Count == 0) error = "the name has no address";
+            addresses = [.. (await resolver.ResolveAsync(entry.Name).ConfigureAwait(false)).Distinct().Take(MostAddresses)];
+            if (addresses.Length == 0) error = "the name has no address";
         }
         catch (NameLookupException e)
         {
@@ -152,7 +155,7 @@ internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> sett
         onOutcome(outcome);
     }
 
-    private DnsOutcome Note(Entry entry, IReadOnlyList<IPAddress> addresses, string? error, bool temporary)
+    private DnsOutcome Note(Entry entry, IPAddress[] addresses, string? error, bool temporary)
     {
         lock (_lock)
         {
@@ -162,7 +165,7 @@ internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> sett
             if (error is null)
             {
                 gone = [.. entry.Addresses.Except(addresses)];
-                entry.Addresses = [.. addresses];
+                entry.Addresses = addresses;
                 entry.Error = null;
                 entry.ExpiresAt = now() + Microseconds(limits.DnsMaxTtl);
             }

@@ -13,6 +13,12 @@ namespace Pooler.Engine.Sessions;
 /// </summary>
 internal sealed partial class ServerSession
 {
+    /// <summary>
+    /// With other hosts to go to, one that is silent for so long gives way: twice the kernel has sent its SYN again then
+    /// (after 1 and 3 seconds). A server that is there answers within the time of a round trip.
+    /// </summary>
+    private static readonly TimeSpan SilenceLimit = TimeSpan.FromSeconds(4);
+
     private EventLoop? _loginLoop;
     private HostWalk? _walk;
     private DatabaseHosts? _hosts;
@@ -20,6 +26,7 @@ internal sealed partial class ServerSession
     private SessionAttributes _attributes;
     private bool _questionSent;
     private bool _serverRefused;
+    private bool _isSilent;
 
     /// <summary>The place it connects to, is connected to or failed to connect to last; null before the first.</summary>
     public HostAddress? Address { get; private set; }
@@ -67,14 +74,30 @@ internal sealed partial class ServerSession
         ForgetEncryption();
         Connection = _loginLoop!.Connect(Target!, _engine.SocketOptions, this);
         var limit = _engine.Settings.ServerConnectTimeout;
+        _isSilent = _hosts!.HasChoice && (limit <= TimeSpan.Zero || limit > SilenceLimit);
+        LimitLogin(_isSilent ? SilenceLimit : limit);
+    }
+
+    /// <summary>The other end has answered: from now on it has all the time of server_connect_timeout.</summary>
+    private void NoteAnswer()
+    {
+        if (!_isSilent) return;
+        _isSilent = false;
+        _loginTimer!.Cancel();
+        LimitLogin(_engine.Settings.ServerConnectTimeout);
+    }
+
+    private void LimitLogin(TimeSpan limit)
+    {
         if (limit > TimeSpan.Zero)
-            _loginTimer = _loginLoop.Schedule(limit.Ticks / TimeSpan.TicksPerMicrosecond, OnLoginTimeout, this);
+            _loginTimer = _loginLoop!.Schedule(limit.Ticks / TimeSpan.TicksPerMicrosecond, OnLoginTimeout, this);
     }
 
     private static void OnLoginTimeout(object? state)
     {
         var server = (ServerSession)state!;
-        server.FailLogin(PgError.Fatal(SqlState.ConnectionFailure, $"connect timeout: no login to server {server.Target} within server_connect_timeout") with { LoggedAs = "connect timeout" });
+        var limit = server._isSilent ? $"{SilenceLimit.TotalSeconds} seconds" : "server_connect_timeout";
+        server.FailLogin(PgError.Fatal(SqlState.ConnectionFailure, $"connect timeout: no login to server {server.Target} within {limit}") with { LoggedAs = "connect timeout" });
     }
 
     /// <summary>

@@ -19,6 +19,7 @@ internal sealed partial class ServerSession
     public void OnConnected(Connection connection)
     {
         if (!_encryptionSettled) _engine.OnServerConnected(this);
+        NoteAnswer();
         if (!IsEncryptionSettled(connection)) return;
         _authentication = new ServerAuthentication(
             _engine.CredentialsFor(Pool), connection.Tls?.EndPointBinding ?? default,

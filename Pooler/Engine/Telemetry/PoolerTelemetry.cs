@@ -60,7 +60,7 @@ public sealed class PoolerTelemetry : IDisposable
         _meter.CreateObservableGauge("pooler.wait.oldest", () => PerPool<double>(static p => [(p.MaxWait / 1e6, null)]),
             "s", "How long the client that waits longest has waited.");
         _meter.CreateObservableGauge("pooler.host.up", () => hosts().Select(h => new Measurement<int>(
-            h.State is "up" or "untried" ? 1 : 0, new("db.namespace", h.Database), new("server.address", h.Address ?? h.Host),
+            h.IsUsable ? 1 : 0, new("db.namespace", h.Database), new("server.address", h.Address ?? h.Host),
             new("server.port", h.Port), new("pooler.host.state", h.State), new("pooler.host.role", h.Role ?? "unknown"))),
             "{host}", "1 for each address of a database's hosts that can be used, 0 for those that are down or do not fit.");
         Count("pooler.transactions", "{transaction}", "Transactions ended.", static t => t.Transactions);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Pooler.Engine;
 using Pooler.Engine.Pools;
 
@@ -39,7 +40,7 @@ internal static class EngineMetrics
         ("pooler_client_logins_total", "Client logins.", t => t.Logins),
     ];
 
-    public static string Write(EngineSnapshot snapshot)
+    public static string Write(EngineSnapshot snapshot, IReadOnlyList<HostSnapshot> hosts)
     {
         var text = new PrometheusText();
         text.Metric("pooler_clients", "gauge", "Clients logged in or logging in.").Sample("pooler_clients", snapshot.Clients);
@@ -47,6 +48,13 @@ internal static class EngineMetrics
         text.Metric("pooler_prepared_statements", "gauge", "Distinct prepared statements known.").Sample("pooler_prepared_statements", snapshot.PreparedStatements);
         text.Metric("pooler_allocated_bytes_total", "counter", "Managed memory allocated since the start; does not grow with transactions once warmed up.")
             .Sample("pooler_allocated_bytes_total", GC.GetTotalAllocatedBytes());
+        text.Metric("pooler_host_up", "gauge", "1 for an address of a database's hosts that can be used, 0 for one that is down or does not fit.");
+        foreach (var host in hosts)
+        {
+            text.Sample("pooler_host_up", host.IsUsable ? 1 : 0,
+                ("database", host.Database), ("host", host.Host), ("port", host.Port.ToString(CultureInfo.InvariantCulture)),
+                ("address", host.Address ?? ""), ("state", host.State), ("role", host.Role ?? ""));
+        }
         if (snapshot.Pools.Count == 0) return text.ToString();
 
         foreach (var (name, help, value) in Gauges) Write(name, "gauge", help, value);

@@ -146,6 +146,15 @@ public sealed class EnvironmentTests : IDisposable
     }
 
     [Fact]
+    public void A_database_url_may_name_several_hosts_with_their_ports_and_what_they_must_be()
+    {
+        var result = ThrowawayFiles.LoadEnvironment(("DATABASE_URL", "postgres://alice:pw@a:6000,b,[::1]:6001/shop?target_session_attrs=primary"));
+        Assert.Empty(result.Errors);
+        var entry = result.Configuration!.Databases["shop"];
+        Assert.Equal(("a,b,::1", "6000,5432,6001", TargetSessionAttrs.Primary), (entry.Host, entry.PortList, entry.TargetSessionAttrs));
+    }
+
+    [Fact]
     public void A_database_url_that_requires_tls_sets_the_mode_towards_servers()
     {
         Assert.Equal(SslMode.Require, ThrowawayFiles.LoadEnvironment(("DATABASE_URL", "postgres://u:p@h/d?sslmode=require")).Configuration!.Settings.ServerTlsSslMode);

@@ -92,6 +92,23 @@ public sealed class HostChoiceTests
     }
 
     [Fact]
+    public void A_host_that_is_silent_gives_way_to_the_next_at_once_and_one_that_answers_gets_all_its_time()
+    {
+        var harness = Harness("10.0.0.1,10.0.0.2", settings: s => s with { ServerConnectTimeout = TimeSpan.FromSeconds(15) });
+        harness.Accept().Receive(SessionHarness.Startup());
+        harness.Loop.Run();
+        harness.Loop.Advance(TimeSpan.FromSeconds(4.1));
+        Assert.Equal("2", Host(harness.Server));
+
+        var server = harness.Server;
+        server.Handler.OnConnected(server);
+        harness.Loop.Advance(TimeSpan.FromSeconds(14));
+        Assert.False(server.IsClosed);
+        harness.Loop.Advance(TimeSpan.FromSeconds(1.1));
+        Assert.True(server.IsClosed);
+    }
+
+    [Fact]
     public void A_wrong_password_is_no_dead_host()
     {
         var harness = Harness("10.0.0.1,10.0.0.2");
