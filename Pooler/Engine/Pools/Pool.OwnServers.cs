@@ -1,3 +1,4 @@
+using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Pools;
@@ -127,5 +128,5 @@ public sealed partial class Pool
 
     private bool HasRoomFor(PoolWaiter waiter) => _servers.Count < Limit
         || (_servers.Count < (long)Limit + ReserveSize
-            && Loops.LoopClock.Microseconds(_host.Loops[0].TimeProvider) - waiter.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout));
+            && LoopClock.Microseconds(_host.Loops[0].TimeProvider) - waiter.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout));
 }

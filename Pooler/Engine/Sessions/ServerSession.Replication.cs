@@ -14,9 +14,6 @@ internal sealed partial class ServerSession
     /// <summary>WAL is being streamed: it began with CopyBothResponse and ends with an error or ReadyForQuery.</summary>
     private bool _streams;
 
-    /// <summary>Whether the parameters of its client are being restored: its client's own request is not on yet.</summary>
-    public bool IsRestoringParameters => Swallowing;
-
     /// <summary>The client that it was opened for has left.</summary>
     /// <param name="quiet">Nothing is in flight.</param>
     public void CloseWithClient(bool quiet)

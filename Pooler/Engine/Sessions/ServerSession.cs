@@ -69,6 +69,9 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     /// <summary>Whether it can be asked to cancel: the backend has told how.</summary>
     public bool CanBeCanceled => BackendKey.Length > 0;
 
+    /// <summary>Whether the parameters of its client are being restored: the client's own request has not its turn yet.</summary>
+    public bool IsRestoringParameters => Swallowing;
+
     /// <summary>How log lines name it.</summary>
     public ConnectionName LogName
     {

@@ -56,6 +56,37 @@ public sealed class PeerTests(PostgresForPooler postgres) : PoolerTest(postgres)
         }
     }
 
+    [Fact]
+    public async Task Processes_that_share_a_port_cancel_for_each_other()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "so_reuseport shares connections out on Linux");
+        var database = await NewDatabaseAsync();
+        var directory = Directory.CreateTempSubdirectory("peer");
+        try
+        {
+            string[] sockets = [.. Enumerable.Range(1, 3).Select(id => directory.CreateSubdirectory($"{id}").FullName)];
+            await using var first = Start(AnyVariant, id: 1, s => s with { SoReuseport = true, UnixSocketDir = sockets[0] });
+            await using var second = Start(AnyVariant, id: 2, s => s with { SoReuseport = true, UnixSocketDir = sockets[1], ListenPort = first.EndPoint.Port });
+            await using var third = Start(AnyVariant, id: 3, s => s with { SoReuseport = true, UnixSocketDir = sockets[2], ListenPort = first.EndPoint.Port });
+            var peers = Peers([.. sockets.Select((path, i) => new PeerSettings { Id = i + 1, Host = path, Port = first.EndPoint.Port })]);
+            foreach (var pooler in new[] { first, second, third }) pooler.Reload(c => c with { Peers = peers });
+
+            // Which process a connection gets to is the kernel's choice, time and again.
+            for (var i = 0; i < 12; i++)
+            {
+                using var client = await first.LoginAsync(database);
+                await client.Query("SELECT pg_sleep(600)").SendAsync();
+                await Eventually.TrueAsync(async () => await BackendsOfAsync(database, "wait_event = 'PgSleep'") == 1, cancellationToken: Cancelled);
+                await client.CancelAsync(first.EndPoint);
+                Assert.Equal("57014", Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E').Field('C'));
+            }
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
+    }
+
     [Theory, MemberData(nameof(Backends))]
     public async Task A_request_that_goes_in_circles_ends_after_three_forwards(Variant variant)
     {
