@@ -122,6 +122,30 @@ public sealed class CancelTests
     public void Long_keys_of_servers_are_shown_in_full()
     {
         var secret = Enumerable.Range(1, 255).Select(i => (byte)i).ToArray();
+        var (server, key) = RunningQueryOn(w => w.BackendKeyData(7, secret));
+
+        Cancel(key);
+        var delivery = Delivery(server);
+        delivery.Handler.OnConnected(delivery);
+
+        Assert.Equal([0, 0, 1, 11, 4, 210, 22, 46, 0, 0, 0, 7, .. secret], delivery.TakeSent());
+    }
+
+    [Theory]
+    [InlineData(-1), InlineData(0), InlineData(3), InlineData(257)]
+    public void Servers_without_a_key_of_possible_length_are_not_asked_to_cancel(int length)
+    {
+        var (server, key) = RunningQueryOn(w =>
+        {
+            if (length >= 0) w.BackendKeyData(7, new byte[length]);
+        });
+
+        Assert.True(Cancel(key).IsClosed);
+        Assert.Same(server, _harness.Server);
+    }
+
+    private (ManualConnection Server, byte[] Key) RunningQueryOn(Action<MessageWriter> keyData)
+    {
         var client = _harness.Accept();
         client.Receive(SessionHarness.Startup());
         _harness.Loop.Run();
@@ -130,18 +154,13 @@ public sealed class CancelTests
         server.Receive(SessionHarness.Messages(w =>
         {
             w.AuthenticationOk();
-            w.BackendKeyData(7, secret);
+            keyData(w);
             w.ReadyForQuery((byte)'I');
         }));
         _harness.Loop.Run();
         var key = KeyIn(client.TakeSent());
         client.Receive(Query("SELECT 1"));
-
-        Cancel(key);
-        var delivery = Delivery(server);
-        delivery.Handler.OnConnected(delivery);
-
-        Assert.Equal([0, 0, 1, 11, 4, 210, 22, 46, 0, 0, 0, 7, .. secret], delivery.TakeSent());
+        return (server, key);
     }
 
     private CancelCounts Counts => CancelCounts.Of(_harness.Core.Cancels.DeliveriesOf(Pool));
