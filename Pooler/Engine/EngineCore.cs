@@ -119,6 +119,9 @@ internal sealed class EngineCore : IPoolHost
     /// <summary>Another process is taking over from this one.</summary>
     public bool IsHandingOver { get; set; }
 
+    /// <summary>A PgBouncer has got the sockets (SHOW FDS): when the suspended process ends now, it must leave them alone.</summary>
+    public bool HasShownDescriptors { get; set; }
+
     /// <summary>Set once another process has taken over: those that could not move yet follow when they can.</summary>
     public Departure? Departure
     {

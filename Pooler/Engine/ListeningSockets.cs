@@ -130,11 +130,13 @@ internal sealed class ListeningSockets(Listener listener, EngineLog log)
 
     private void Listen(EndPoint endPoint)
     {
-        var bound = _predecessor?.TakeListening(endPoint) is { } inherited
+        var inherited = _predecessor?.TakeListening(endPoint);
+        var bound = inherited is not null
             ? listener.Inherit(inherited, _options)
             : listener.Listen(endPoint, _options);
         _endPoints.Add(bound);
-        log.Listening(UnixAddress.Text(bound));
+        if (inherited is null) log.Listening(UnixAddress.Text(bound));
+        else log.SocketInherited(UnixAddress.Text(bound));
     }
 
     private static IEnumerable<IPAddress> AddressesOf(string list)

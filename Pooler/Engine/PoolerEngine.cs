@@ -323,10 +323,13 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         RefuseLogins();
         _core.RefusesConsoles = true;
-        _listener.Close();
+        var silently = _core is { HasShownDescriptors: true, IsSuspended: true };
+        if (silently) _listener.Relinquish();
+        else _listener.Close();
         if (Interlocked.Exchange(ref _stopping, 1) == 0)
         {
-            await SayGoodbyeAsync().ConfigureAwait(false);
+            if (silently) AbandonAll();
+            else await SayGoodbyeAsync().ConfigureAwait(false);
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
             _core.Telemetry.Dispose();
@@ -374,6 +377,14 @@ public sealed class PoolerEngine : IAsyncDisposable
     }
 
     private static string OnDatabase(string command, string? database) => database is null ? command : $"{command} '{database}'";
+
+    /// <summary>Another process has the sockets: no word to anybody.</summary>
+    private void AbandonAll()
+    {
+        using var freeze = new LoopFreeze(_core.Loops, TimeSpan.FromSeconds(5));
+        foreach (var client in _core.Clients.Where(c => c.CanBeHandedOver)) client.Connection.Abandon();
+        foreach (var server in _core.Servers.Where(s => s.CanBeHandedOver)) server.Connection!.Abandon();
+    }
 
     private async Task SayGoodbyeAsync()
     {

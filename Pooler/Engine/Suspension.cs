@@ -37,6 +37,7 @@ internal sealed class Suspension(EngineCore engine)
     public void End()
     {
         engine.IsSuspended = false;
+        engine.HasShownDescriptors = false;
         OnEveryLoop(static (_, context) =>
         {
             // Backwards: letting go calls nobody, but a list may shrink by one that was held while it ended.

@@ -53,6 +53,12 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
     public static ConsoleStatement Show(ShowTable table) => new(table.Columns, async (session, _) =>
     {
         if (table.AdminOnly) DemandAdmin(session);
+        if (table.Name == DescriptorRows.TableName && session is { IsOwnProcess: true, Console.Core.IsSuspended: true })
+        {
+            var sockets = await Task.Run(new DescriptorRows(session.Console).WithSecrets).ConfigureAwait(false);
+            session.Console.Core.HasShownDescriptors = true;
+            return new ConsoleAnswer("SHOW") { Rows = [.. sockets.Select(s => s.Cells)], Descriptors = [.. sockets.Select(s => s.Descriptor)] };
+        }
         // Off the loop: a table of thousands of clients takes a while to gather.
         var read = await Task.Run(table.Read).ConfigureAwait(false);
         return new ConsoleAnswer("SHOW") { Rows = read.Rows };

@@ -248,7 +248,8 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
                 else
                 {
                     if (statement.Columns is { } columns) WriteDescription(columns, []);
-                    foreach (var row in answer.Rows) WriteRow(row, []);
+                    if (answer.Descriptors is { } descriptors) SendRows(answer.Rows, descriptors);
+                    else foreach (var row in answer.Rows) WriteRow(row, []);
                     Complete(statement, answer, answer.Rows.Count);
                 }
                 RunQueued();
@@ -386,6 +387,22 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         if (reader.TryReadCString(out var text) && reader.AtEnd) return Encoding.UTF8.GetString(text);
         Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid message format"));
         return null;
+    }
+
+    /// <summary>One message, with its descriptor, at a time. Waits for the other side: the pooler stands still anyway.</summary>
+    private void SendRows(IReadOnlyList<object?[]> rows, int[] descriptors)
+    {
+        const int Patience = 5000; // milliseconds
+        Flush();
+        for (var i = 0; i < descriptors.Length; i++)
+        {
+            if (Connection.HasPendingOutput || Libc.Poll(Connection.Descriptor, Libc.PollOut, Patience) <= 0) break;
+            WriteRow(rows[i], []);
+            var sent = Libc.SendWithDescriptors(Connection.Descriptor, _writer.Written, [descriptors[i]]);
+            var all = sent == _writer.Length;
+            _writer.Clear();
+            if (!all) break;
+        }
     }
 
     /// <summary>Whether at the other end is a process of the user that runs this one, over a Unix socket.</summary>

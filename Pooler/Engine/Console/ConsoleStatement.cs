@@ -9,6 +9,9 @@ internal sealed record ConsoleAnswer(string Tag)
     /// <summary>Rows of the statement's columns.</summary>
     public IReadOnlyList<object?[]> Rows { get; init; } = [];
 
+    /// <summary>Descriptors to send along, one with each row: this process's, which stay open here.</summary>
+    public int[]? Descriptors { get; init; }
+
     /// <summary>To be done once the answer is sent, on the session's loop.</summary>
     public Action? Afterwards { get; init; }
 

@@ -67,9 +67,9 @@ internal sealed class ShowCatalog
                 "name host port database force_user pool_size min_pool_size reserve_pool_size server_lifetime pool_mode "
                 + "load_balance_hosts max_connections current_connections max_client_connections "
                 + "current_client_connections paused disabled", pools.Databases),
-            Table("fds", "issssiqisssssbb",
+            Table(DescriptorRows.TableName, "issssiqisssssbb",
                 "fd task user database addr port cancel link client_encoding std_strings datestyle timezone password "
-                + "scram_client_key scram_server_key", static () => []) with { AdminOnly = true },
+                + "scram_client_key scram_server_key", new DescriptorRows(console).Rows) with { AdminOnly = true },
             Table("lists", "si", "list items", process.Lists),
             Table("peers", "isii", "peer_id host port pool_size", process.Peers),
             Table("peer_pools", "iiiii", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login", process.PeerPools),

@@ -8,17 +8,25 @@ namespace Pooler.Engine.Handover;
 
 /// <summary>
 /// The running process that a new one takes over from (option <c>-R</c>): found by the Unix socket of the configuration,
-/// where it lets its own user in without a password.
+/// where it lets its own user in without a password. It may be a PgBouncer.
 /// </summary>
 public sealed class Predecessor : IDisposable
 {
     /// <summary>For each answer of the running process: it serves clients meanwhile, and may be busy.</summary>
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
-    private readonly HandoverChannel _channel;
+    private readonly PgBouncerHandover? _pgBouncer;
+    private readonly HandoverChannel _channel = null!;
     private readonly HelloState _hello;
     private readonly List<(EndPoint EndPoint, Socket Socket)> _listening = [];
     private EngineCore? _core;
+
+    private Predecessor(PgBouncerHandover pgBouncer)
+    {
+        _pgBouncer = pgBouncer;
+        _hello = new HelloState(pgBouncer.ProcessId, [], []);
+        _listening.AddRange(pgBouncer.TakeListening());
+    }
 
     private Predecessor(HandoverChannel channel, Frame hello)
     {
@@ -42,7 +50,7 @@ public sealed class Predecessor : IDisposable
         if (!OperatingSystem.IsLinux()) throw new PoolerStartException("-R works on Linux only");
         if (settings.UnixSocketDir.Length == 0) throw new PoolerStartException("cannot reboot if unix dir not configured (unix_socket_dir)");
         if (settings.ListenPort == 0) throw new PoolerStartException("cannot reboot with listen_port = 0: the running process is found by the port");
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        Socket? socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             socket.Connect(UnixAddress.Of(settings.UnixSocketDir, settings.ListenPort));
@@ -62,7 +70,12 @@ public sealed class Predecessor : IDisposable
         try
         {
             socket.ReceiveTimeout = socket.SendTimeout = (int)Limit.TotalMilliseconds;
-            AskToHandOver(socket);
+            if (!AskToHandOver(socket))
+            {
+                var pgBouncer = new Predecessor(PgBouncerHandover.Begin(socket));
+                socket = null;
+                return pgBouncer;
+            }
             channel = new HandoverChannel(Libc.Duplicate((int)socket.SafeHandle.DangerousGetHandle()));
             return new Predecessor(channel, channel.Expect(FrameKind.Hello, Limit));
         }
@@ -73,7 +86,7 @@ public sealed class Predecessor : IDisposable
         }
         finally
         {
-            socket.Dispose();
+            socket?.Dispose();
         }
     }
 
@@ -82,7 +95,8 @@ public sealed class Predecessor : IDisposable
     {
         foreach (var (_, socket) in _listening) socket.SafeHandle.Dispose();
         _listening.Clear();
-        _channel.Dispose();
+        if (_pgBouncer is not null) _pgBouncer.Dispose();
+        else _channel.Dispose();
     }
 
     /// <summary>The socket that listens on an address; port 0 means any. Whoever takes it owns it.</summary>
@@ -105,6 +119,13 @@ public sealed class Predecessor : IDisposable
         var frames = new List<Frame>();
         try
         {
+            if (_pgBouncer is not null)
+            {
+                arrivals.Take(_pgBouncer.Frames(core));
+                _pgBouncer.Finish();
+                core.Log.TakenOver(ProcessId, arrivals.Clients, arrivals.Servers);
+                return;
+            }
             _channel.Send(FrameKind.Begin, BitConverter.GetBytes(Environment.ProcessId), Limit);
             while (true)
             {
@@ -128,6 +149,7 @@ public sealed class Predecessor : IDisposable
             arrivals.Abandon();
             throw e as HandoverException ?? new HandoverException(e.Message, e);
         }
+        foreach (var pool in core.Directory.Pools) pool.CloseServers("database configuration changed", static server => server.CloseNeeded);
         _core = core;
         core.PassCancelOn = PassCancelOn;
         core.Log.TakenOver(ProcessId, arrivals.Clients, arrivals.Servers);
@@ -165,14 +187,25 @@ public sealed class Predecessor : IDisposable
         }
     }
 
-    private static void AskToHandOver(Socket socket)
+    /// <summary>False when it is a PgBouncer, which knows no such command.</summary>
+    private static bool AskToHandOver(Socket socket)
     {
         var writer = new MessageWriter();
         writer.StartupMessage(EngineCore.ConsoleDatabase, EngineCore.ConsoleDatabase, []);
         Ask(socket, writer);
         writer.Clear();
         writer.Query(ConsoleCommand);
-        Ask(socket, writer);
+        try
+        {
+            Ask(socket, writer);
+            return true;
+        }
+        catch (HandoverException e) when (e.Message.StartsWith("invalid command", StringComparison.Ordinal))
+        {
+            // Behind an error there is a ReadyForQuery.
+            Fill(socket, new byte[6]);
+            return false;
+        }
     }
 
     /// <summary>What the console of the running process is told; it is not for people.</summary>
