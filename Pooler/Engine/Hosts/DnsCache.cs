@@ -181,7 +181,8 @@ internal sealed class DnsCache(INameResolver resolver, Func<PoolerSettings> sett
 
     private async Task<(IReadOnlyList<IPAddress> Addresses, string? Error)> DeliverAfterAsync(Entry entry, Task query)
     {
-        await query.ConfigureAwait(false);
+        // Whatever those who are told of outcomes made of it: this one waits for the addresses only.
+        await query.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         lock (_lock) return Deliver(entry);
     }
 
