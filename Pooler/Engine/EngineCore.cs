@@ -322,7 +322,8 @@ internal sealed class EngineCore : IPoolHost
     public ServerCredentials CredentialsFor(Pool pool)
     {
         var settings = pool.Database.Settings;
-        return settings.Password is { } password && (settings.User is null || settings.User == pool.User.Name)
+        // As in PgBouncer the password is the forced user's: without one nobody has it.
+        return settings.Password is { } password && settings.User == pool.User.Name
             ? new ServerCredentials(pool.User.Name, Secret.Parse(password), pool.User.Credentials.ScramKeys)
             : pool.Credentials;
     }

@@ -273,6 +273,36 @@ public sealed class AuthQueryTests(PostgresForPooler postgres) : PoolerTest(post
         await Eventually.TrueAsync(async () => await BackendsOfAsync(database) == 0, cancellationToken: Cancelled);
     }
 
+    [Theory, MemberData(nameof(Backends))]
+    public async Task A_second_startup_packet_while_the_server_is_asked_ends_the_login(Variant variant)
+    {
+        // CVE-2026-107350 in PgBouncer: the second could name another user than the one who was asked about.
+        var (role, other) = (await NewRoleAsync(), await NewRoleAsync());
+        await using var pooler = Start(variant, s => s with { AuthType = AuthType.Plain });
+        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
+
+        await client.Startup("postgres", role).Startup("postgres", other).SendAsync();
+
+        var messages = await client.ReadToEndAsync();
+        Assert.Equal(['R', 'E'], messages.Select(m => m.Type));
+        Assert.Equal("FATAL 08P01", $"{messages[1].Field('S')} {messages[1].Field('C')}");
+    }
+
+    [Theory]
+    [InlineData("SCRAM-SHA-256$4096:c2FsdA==$")]
+    [InlineData("SCRAM-SHA-256$999999999999:c2FsdA==$AAAA:AAAA")]
+    [InlineData("md5")]
+    [InlineData("md5zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz")]
+    [InlineData("")]
+    public async Task A_secret_that_is_none_lets_nobody_in(string secret)
+    {
+        foreach (var type in new[] { AuthType.Plain, AuthType.Md5, AuthType.ScramSha256 })
+        {
+            await using var pooler = Start(AnyVariant, s => s with { AuthType = type, AuthQuery = $"SELECT $1::text, '{secret}'" });
+            await AssertRefusedAsync("28P01", pooler, "somebody", Password);
+        }
+    }
+
     [Fact]
     public async Task A_server_that_does_not_let_auth_user_in_is_named_to_clients()
     {

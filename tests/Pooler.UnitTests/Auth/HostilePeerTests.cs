@@ -229,6 +229,25 @@ public class HostilePeerTests
         Assert.Equal(0, output.Length);
     }
 
+    [Theory]
+    [InlineData(490, true)]
+    [InlineData(600, false)]
+    [InlineData(5000, false)]
+    public void A_nonce_of_a_server_may_be_so_long_and_no_longer(int length, bool isAnswered)
+    {
+        // CVE-2026-6665: a long nonce of a server overran PgBouncer's buffer for the answer.
+        var output = new MessageWriter();
+        var guest = Guest();
+        guest.Receive(Sasl, output);
+        var first = Encoding.ASCII.GetString(Duel.Bodies(output, Frontend.Password).Single());
+        var nonce = first[(first.IndexOf("r=", StringComparison.Ordinal) + 2)..] + new string('x', length - 24);
+
+        var step = guest.Receive(Request(11, $"r={nonce},s=YWJj,i=1"), output);
+
+        Assert.Equal(isAnswered, step is AuthStep.Continue or AuthStep.Working);
+        Assert.Equal(!isAnswered, guest.Error is not null);
+    }
+
     public static TheoryData<string, Func<byte[], byte[]>> ForgedOutcomes => new()
     {
         { "skipped", _ => Request(0) },
