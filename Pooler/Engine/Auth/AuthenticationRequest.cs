@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
@@ -63,6 +64,12 @@ internal sealed record AuthenticationRequest
     /// <summary>Asks the database's server about users; null when it can't be asked (no auth_user).</summary>
     public IUserQueries? UserQueries { get; init; }
 
-    /// <summary>Whether the client is at a Unix socket.</summary>
-    public bool IsLocal => RemoteEndPoint is not IPEndPoint;
+    /// <summary>
+    /// Whether the client came in through a Unix socket. Told by our end: the other end of a TCP connection that has
+    /// been reset is nowhere, while what it sent before can still be read.
+    /// </summary>
+    public bool IsLocal => LocalEndPoint is { AddressFamily: AddressFamily.Unix };
+
+    /// <summary>The client's address; null at a Unix socket, and of a connection that was reset.</summary>
+    public IPAddress? Address => !IsLocal && RemoteEndPoint is IPEndPoint { Address: var address } ? HbaAddress.Normalized(address) : null;
 }

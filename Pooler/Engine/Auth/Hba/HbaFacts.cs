@@ -50,7 +50,7 @@ internal sealed class HbaFacts
         switch (question.Kind)
         {
             case HbaQuestionKind.HostName:
-                _hostName = await NameAsync(((IPEndPoint)request.RemoteEndPoint!).Address, hostNames).ConfigureAwait(false);
+                _hostName = await NameAsync(request.Address!, hostNames).ConfigureAwait(false);
                 _hostNameIsKnown = true;
                 break;
             case HbaQuestionKind.Interfaces:
@@ -67,10 +67,9 @@ internal sealed class HbaFacts
     // Whoever has an address may give it any name; only that the name leads back to the address proves something.
     private static async Task<string?> NameAsync(IPAddress address, IHostNames hostNames)
     {
-        var own = HbaAddress.Normalized(address);
-        if (await hostNames.NameOfAsync(own).ConfigureAwait(false) is not { Length: > 0 } name) return null;
+        if (await hostNames.NameOfAsync(address).ConfigureAwait(false) is not { Length: > 0 } name) return null;
         foreach (var back in await hostNames.AddressesOfAsync(name).ConfigureAwait(false))
-            if (HbaAddress.Normalized(back).Equals(own)) return name;
+            if (HbaAddress.Normalized(back).Equals(address)) return name;
         return null;
     }
 
@@ -99,47 +98,5 @@ internal sealed class HbaFacts
         var bytes = address.GetAddressBytes();
         for (var i = 0; i < bytes.Length; i++) bytes[i] &= (byte)(0xff00 >> Math.Clamp(prefixLength - (i * 8), 0, 8));
         return HbaAddress.OfNetwork(new IPAddress(bytes), prefixLength);
-    }
-}
-
-/// <summary>Names of addresses and addresses of names. The tasks never fault.</summary>
-internal interface IHostNames
-{
-    /// <summary>The name that the address has; null when it has none.</summary>
-    Task<string?> NameOfAsync(IPAddress address);
-
-    /// <summary>The addresses that the name has.</summary>
-    Task<IReadOnlyList<IPAddress>> AddressesOfAsync(string name);
-}
-
-/// <summary>As the operating system resolves them.</summary>
-internal sealed class SystemHostNames : IHostNames
-{
-    public static SystemHostNames Instance { get; } = new();
-
-    public async Task<string?> NameOfAsync(IPAddress address)
-    {
-        try
-        {
-            var name = (await Dns.GetHostEntryAsync(address).ConfigureAwait(false)).HostName;
-            // Without a name some systems answer with the address itself.
-            return IPAddress.TryParse(name, out _) ? null : name;
-        }
-        catch (Exception e) when (e is SocketException or ArgumentException)
-        {
-            return null;
-        }
-    }
-
-    public async Task<IReadOnlyList<IPAddress>> AddressesOfAsync(string name)
-    {
-        try
-        {
-            return await Dns.GetHostAddressesAsync(name).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is SocketException or ArgumentException)
-        {
-            return [];
-        }
     }
 }

@@ -1,4 +1,3 @@
-using System.Net;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Auth.Hba;
@@ -61,9 +60,9 @@ internal static class HbaMatcher
     private static bool FitsConnection(HbaConnectionType type, AuthenticationRequest login) => type switch
     {
         HbaConnectionType.Local => login.IsLocal,
-        HbaConnectionType.Host or HbaConnectionType.HostNoGssEnc => !login.IsLocal,
-        HbaConnectionType.HostSsl => !login.IsLocal && login.Tls is not null,
-        HbaConnectionType.HostNoSsl => !login.IsLocal && login.Tls is null,
+        HbaConnectionType.Host or HbaConnectionType.HostNoGssEnc => login.Address is not null,
+        HbaConnectionType.HostSsl => login.Address is not null && login.Tls is not null,
+        HbaConnectionType.HostNoSsl => login.Address is not null && login.Tls is null,
         _ => false,
     };
 
@@ -80,7 +79,7 @@ internal static class HbaMatcher
     {
         question = null;
         if (rule.ConnectionType == HbaConnectionType.Local || rule.Address.Kind == HbaAddressKind.All) return true;
-        var address = HbaAddress.Normalized(((IPEndPoint)login.RemoteEndPoint!).Address);
+        if (login.Address is not { } address) return false;
         switch (rule.Address.Kind)
         {
             case HbaAddressKind.Network:

@@ -111,6 +111,14 @@ public sealed class HbaMatcherTests
     }
 
     [Fact]
+    public void A_connection_whose_other_end_is_gone_comes_under_no_line()
+    {
+        var rules = Logins.Rules("local all all trust\nhost all all all trust\nhost all all 0.0.0.0/0 trust\nhost all all samenet trust");
+
+        Assert.Null(Logins.MethodFor(rules, Logins.From("d", "u", "192.0.2.1") with { RemoteEndPoint = null }));
+    }
+
+    [Fact]
     public void Nothing_is_looked_up_for_a_line_that_cannot_fit_anyway()
     {
         var rules = Logins.Rules(

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
@@ -21,7 +22,8 @@ internal static class Logins
         UserName = user,
         UserIsKnown = true,
         Method = AuthType.Hba,
-        RemoteEndPoint = address is null ? new System.Net.Sockets.UnixDomainSocketEndPoint("/x") : new IPEndPoint(IPAddress.Parse(address), 40000),
+        RemoteEndPoint = address is null ? new UnixDomainSocketEndPoint("/x") : new IPEndPoint(IPAddress.Parse(address), 40000),
+        LocalEndPoint = address is null ? new UnixDomainSocketEndPoint("/x") : new IPEndPoint(IPAddress.Loopback, 6432),
         Settings = new PoolerSettings(),
     };
 
