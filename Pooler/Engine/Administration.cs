@@ -152,7 +152,12 @@ internal sealed class Administration(EngineCore engine)
         lock (_lock)
         {
             if (_standStill != StandStill.None) throw new AdministrationException(AlreadyStanding);
-            foreach (var database in Concerned(name)) database.Paused = true;
+            foreach (var database in Concerned(name))
+            {
+                // First: whoever sees the pause closes servers, and says why.
+                database.IsKilled = true;
+                database.Paused = true;
+            }
         }
         var error = PgError.Fatal(SqlState.AdminShutdown, "database removed", hint: "An administrator issued KILL.");
         foreach (var client in engine.Clients)

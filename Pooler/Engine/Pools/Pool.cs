@@ -519,7 +519,7 @@ public sealed partial class Pool
     {
         if (!server.Connection!.CanBeTaken) return "server conn crashed?";
         if (server.CloseNeeded) return "database configuration changed";
-        if (Database.IsHeld) return "pause mode";
+        if (Database.IsHeld) return Database.IsKilled ? "database removed" : "pause mode";
         // Fresh from its login it serves at least once, however short the lifetime: zero means single use.
         if (server.IdleSince == 0) return null;
         var own = Database.Settings.ServerLifetime;

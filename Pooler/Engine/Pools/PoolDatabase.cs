@@ -9,6 +9,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
 {
     private volatile DatabaseSettings _settings = settings;
     private volatile bool _paused;
+    private volatile bool _killed;
     private volatile bool _heldWithAll;
     private volatile bool _disabled;
     private volatile bool _removed;
@@ -40,7 +41,18 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     public bool Paused
     {
         get => _paused;
-        internal set => _paused = value;
+        internal set
+        {
+            _paused = value;
+            if (!value) _killed = false;
+        }
+    }
+
+    /// <summary>The pause is that of KILL.</summary>
+    public bool IsKilled
+    {
+        get => _killed;
+        internal set => _killed = value;
     }
 
     /// <summary>No server is given out of any database (PAUSE without a name).</summary>
