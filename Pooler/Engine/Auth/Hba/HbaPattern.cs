@@ -12,18 +12,23 @@ internal static class HbaPattern
     private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(200);
 
     /// <summary>Makes the expression of a word that begins with a slash.</summary>
-    /// <exception cref="ArgumentException">It is not one.</exception>
-    public static Regex Parse(string word)
+    /// <exception cref="HbaException">It is not one.</exception>
+    public static Regex Parse(HbaToken word)
     {
         const RegexOptions options = RegexOptions.CultureInvariant;
+        var expression = word.Text[1..];
         try
         {
             // Linear in time; knows neither look-around nor references back.
-            return new Regex(word[1..], options | RegexOptions.NonBacktracking);
+            return new Regex(expression, options | RegexOptions.NonBacktracking);
         }
         catch (NotSupportedException)
         {
-            return new Regex(word[1..], options, Limit);
+            return new Regex(expression, options, Limit);
+        }
+        catch (ArgumentException e)
+        {
+            throw new HbaException($"{word} is no regular expression: {e.Message}");
         }
     }
 

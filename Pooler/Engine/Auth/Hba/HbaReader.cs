@@ -159,7 +159,7 @@ internal sealed class HbaReader
                 names.AddRole(token.Text[1..]);
                 break;
             case { Text: ['/', ..] }:
-                names.AddPattern(Pattern(token));
+                names.AddPattern(HbaPattern.Parse(token));
                 break;
             default:
                 names.AddName(token.Text);
@@ -173,18 +173,6 @@ internal sealed class HbaReader
         var text = HbaText.Read(path, out var error) ?? throw new HbaException($"could not open {path}: {error}");
         var words = HbaTokens.Words(text) ?? throw new HbaException($"{path}: a quote is not closed");
         foreach (var word in words) AddName(names, word, isDatabase, path, depth);
-    }
-
-    private static System.Text.RegularExpressions.Regex Pattern(HbaToken token)
-    {
-        try
-        {
-            return HbaPattern.Parse(token.Text);
-        }
-        catch (ArgumentException e)
-        {
-            throw new HbaException($"{token} is no regular expression: {e.Message}");
-        }
     }
 
     private static HbaAddress ReadAddress(HbaToken token, Func<HbaToken> mask)

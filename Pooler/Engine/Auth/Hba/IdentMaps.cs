@@ -84,7 +84,6 @@ internal sealed class IdentMaps
             _userName = userName.Text;
             _isAll = userName.Is("all");
             _systemPattern = ParsePattern(systemName);
-            // A slash alone is a name, which nobody has.
             _userPattern = ParsePattern(userName);
             if (userName is { IsQuoted: false, Text: ['+', ..] }) throw new HbaException($"{userName}: members of a role can't be told here");
             if (_userName.Contains(Captured) && _systemPattern is not null && !_systemPattern.GetGroupNumbers().Contains(1))
@@ -112,17 +111,7 @@ internal sealed class IdentMaps
             return _isAll || (_userPattern is null ? userName == wanted : HbaPattern.IsMatch(_userPattern, userName));
         }
 
-        private static Regex? ParsePattern(HbaToken token)
-        {
-            if (token.Text is not ['/', _, ..]) return null;
-            try
-            {
-                return HbaPattern.Parse(token.Text);
-            }
-            catch (ArgumentException e)
-            {
-                throw new HbaException($"{token} is no regular expression: {e.Message}");
-            }
-        }
+        // A slash alone is a name.
+        private static Regex? ParsePattern(HbaToken token) => token.Text is ['/', _, ..] ? HbaPattern.Parse(token) : null;
     }
 }
