@@ -345,15 +345,16 @@ public sealed partial class Pool
                 if (failure is not null)
                 {
                     _lastFailure = new LoginFailure(failure, loop.Now);
-                    // Nobody can be let in without a server to learn from. Clients that are in already keep waiting:
-                    // a server that restarts is back before their query_wait_timeout.
-                    if (SharedCount == _opening) refused = _waiters.Drain(static w => w.IsLogin);
+                    // Nobody can be let in without a server to learn from. Clients that are in already keep waiting
+                    // for a server that restarts or is full, which is over before their query_wait_timeout; that it
+                    // takes neither name nor password from us is not.
+                    if (!HasUsableServer()) refused = _waiters.Drain(IsPassing(failure) ? static w => w.IsLogin : static _ => true);
                 }
             }
         }
         _host.Budget.ReleaseServer(Database, User);
         if (refused is not null)
-            {
+        {
             // What the server itself says is for those who waited for it; later ones hear that it is some time ago.
             var error = failure!.SqlState == SqlState.ConnectionFailure ? FailingError(failure) : failure;
             foreach (var waiter in refused) waiter.OnRefused(error);
@@ -583,6 +584,17 @@ public sealed partial class Pool
         reserveFor = _waiters.Oldest;
         return true;
     }
+
+    /// <summary>Logged in and not to be closed as soon as it is free: somebody who waits may get it.</summary>
+    private bool HasUsableServer()
+    {
+        foreach (var server in _servers)
+            if (server is { OwnStartup: null, CloseNeeded: false } && server.State is not (ServerState.Login or ServerState.Closed)) return true;
+        return false;
+    }
+
+    private static bool IsPassing(PgError failure) =>
+        failure.SqlState is SqlState.ConnectionFailure or SqlState.CannotConnectNow or SqlState.TooManyConnections or SqlState.AdminShutdown;
 
     private static PgError FailingError(PgError cause) => PgError.Fatal(
         cause.SqlState, $"server login has been failing, cached error: {cause.Message} (server_login_retry)",
