@@ -203,8 +203,9 @@ public static class ConfigurationLoader
         }
         catch (TlsSetupException e)
         {
-            var where = draft.Globals.TryGetValue(e.Setting, out var value) ? value.Where : null;
-            draft.Errors.Add(new ConfigurationIssue(where, $"TLS setup failed: {e.Setting}: {e.Message}"));
+            // PgBouncer's words come first, where log parsers look for them, and the place behind them.
+            var where = draft.Globals.TryGetValue(e.Setting, out var value) ? $"{value.Where}: " : "";
+            draft.Errors.Add(new ConfigurationIssue(null, $"TLS setup failed: {where}{e.Setting}: {e.Message}"));
         }
     }
 

@@ -25,13 +25,11 @@ internal static class CertificateFiles
         {
             certificate = X509Certificate2.CreateFromPem(certificatePem, keyPem);
         }
-        catch (CryptographicException)
+        catch (Exception exception) when (exception is CryptographicException or ArgumentException)
         {
-            throw new TlsSetupException(keySetting, $"\"{keyFile}\": no key in PEM format for the first certificate of \"{certificateFile}\"");
-        }
-        catch (ArgumentException)
-        {
-            throw new TlsSetupException(keySetting, $"\"{keyFile}\": key values mismatch: it is not the key of the first certificate of \"{certificateFile}\"");
+            throw new TlsSetupException(keySetting, keyPem.Contains("PRIVATE KEY", StringComparison.Ordinal)
+                ? $"\"{keyFile}\": key values mismatch: it is not the key of the first certificate of \"{certificateFile}\""
+                : $"\"{keyFile}\": no key in PEM format");
         }
 
         // Windows keeps keys by name and cannot use one that was only read.
