@@ -38,7 +38,13 @@ internal sealed class LogWriter : ILoggerProvider
         _console = console;
         _time = time;
         _syslogPath = syslogPath ?? SyslogSocket.DefaultPath;
-        _queue = Channel.CreateBounded<LogEntry>(new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+        _queue = Channel.CreateBounded<LogEntry>(new BoundedChannelOptions(QueueLength)
+        {
+            SingleReader = true,
+            FullMode = BoundedChannelFullMode.Wait,
+            // Who logs wakes the writing thread itself, without a turn of the thread pool in between.
+            AllowSynchronousContinuations = true,
+        });
         Apply(settings);
         _writing = Task.Factory.StartNew(Write, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
