@@ -6,8 +6,9 @@ namespace Pooler.Engine.Auth;
 /// <summary>
 /// Prepares a password for SCRAM (RFC 4013). ASCII stays as it is, without exception, as in PostgreSQL. Of the rest
 /// the mapping step and the prohibited characters are done here; the normalisation step (NFKC) is not, because .NET
-/// offers none without ICU: passwords typed in composed form, which is what keyboards and PostgreSQL clients produce,
-/// are their own normal form. What SASLprep prohibits is used raw, again as in PostgreSQL.
+/// offers none without ICU (under InvariantGlobalization, string.Normalize leaves such text as it is): passwords typed
+/// in composed form, which is what keyboards and PostgreSQL clients produce, are their own normal form. What SASLprep
+/// prohibits is used raw, again as in PostgreSQL.
 /// </summary>
 internal static class SaslPrep
 {
