@@ -1,3 +1,4 @@
+using System.Net;
 using Npgsql;
 using Testing;
 using Xunit;
@@ -80,6 +81,19 @@ public sealed class HbaTests(PostgresForPooler postgres) : PoolerTest(postgres)
             var (succeeded, output) = await Psql.AskAsync(pooler, "pgbouncer", "ann", null, sql);
             Assert.True(succeeded, output);
         }
+    }
+
+    [Fact]
+    public async Task Host_names_and_networks_are_those_of_the_machine()
+    {
+        var name = (await Dns.GetHostEntryAsync(IPAddress.Loopback)).HostName;
+        using var files = new AccessFiles(Postgres, AnyVariant, "", "ann", "bob", "cid");
+        files.Write("pg_hba.conf", $"host all ann {name} trust\nhost all ann samehost reject\nhost all bob not-{name} trust\nhost all bob samenet reject\nhost all cid samehost trust");
+        await using var pooler = files.Start();
+
+        Assert.Equal((true, "postgres"), await AskAsync(pooler, "postgres", "ann", null));
+        Assert.Equal("FATAL:  login rejected", await AssertRefusedAsync(pooler, "postgres", "bob", null));
+        Assert.Equal((true, "postgres"), await AskAsync(pooler, "postgres", "cid", null));
     }
 
     [Fact]

@@ -43,6 +43,14 @@ public sealed class HbaAuthenticationTests
     }
 
     [Fact]
+    public async Task A_lookup_that_breaks_lets_nobody_in()
+    {
+        var end = await LoginAsync("host all all web.example reject\nhost all all all trust", Logins.From("d", "u", "192.0.2.1"), new BrokenNames());
+
+        Assert.Equal("no authentication method is found", end.Error?.Message);
+    }
+
+    [Fact]
     public async Task Samehost_and_samenet_mean_the_addresses_of_this_machine()
     {
         Assert.Null((await LoginAsync("host all all samehost trust", Logins.From("d", "u", "127.0.0.1"))).Error);
@@ -182,6 +190,13 @@ public sealed class HbaAuthenticationTests
         public Task<string?> NameOfAsync(IPAddress of) => Task.FromResult(name);
 
         public Task<IReadOnlyList<IPAddress>> AddressesOfAsync(string of) => Task.FromResult<IReadOnlyList<IPAddress>>([IPAddress.Parse(address)]);
+    }
+
+    private sealed class BrokenNames : IHostNames
+    {
+        public Task<string?> NameOfAsync(IPAddress address) => Task.FromException<string?>(new InvalidOperationException("broken"));
+
+        public Task<IReadOnlyList<IPAddress>> AddressesOfAsync(string name) => throw new NotSupportedException();
     }
 
     private sealed class FixedRoles(params (string User, string Role, bool? IsMember)[] roles) : IUserQueries

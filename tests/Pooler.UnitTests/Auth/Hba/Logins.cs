@@ -51,7 +51,7 @@ internal static class Logins
         var step = authentication.Start(output);
         while (step == AuthStep.Working)
         {
-            await authentication.Work!;
+            await Task.WhenAny(authentication.Work!);
             step = authentication.Resume(output);
         }
         Xunit.Assert.True(step is AuthStep.Succeeded or AuthStep.Failed, $"{step} is not the end");
