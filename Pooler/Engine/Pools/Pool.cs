@@ -24,6 +24,7 @@ public sealed partial class Pool
     private readonly List<PooledServer> _servers = [];
     private readonly PoolStatistics[] _statistics;
     private volatile Welcome? _welcome;
+    private bool _welcomeIsStale;
     private volatile LoginFailure? _lastFailure;
     private int _opening;
     private long? _lastLifetimeEnd;
@@ -312,6 +313,7 @@ public sealed partial class Pool
             _opening--;
             _lastFailure = null;
             _welcome = welcome;
+            _welcomeIsStale = false;
             if (_waiters.WelcomeCount > 0) welcomed = _waiters.Drain(static w => w.WaitsForWelcome);
         }
         if (welcomed is not null)
@@ -350,6 +352,11 @@ public sealed partial class Pool
                     // takes neither name nor password from us is not.
                     if (!HasUsableServer()) refused = _waiters.Drain(IsPassing(failure) ? static w => w.IsLogin : static _ => true);
                 }
+            }
+            else if (_welcomeIsStale && SharedCount == _opening)
+            {
+                // Whoever logs in from here on learns from a new server, or hears why there is none.
+                _welcome = null;
             }
         }
         _host.Budget.ReleaseServer(Database, User);
@@ -443,6 +450,10 @@ public sealed partial class Pool
     /// <summary>Closes idle servers now and marks the others to be closed when released (RECONNECT, PAUSE).</summary>
     internal void CloseServers(string reason, bool markOthers)
     {
+        if (markOthers)
+        {
+            lock (_lock) _welcomeIsStale = true;
+        }
         while (EvictIdle(reason))
         {
         }

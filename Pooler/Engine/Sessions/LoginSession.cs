@@ -307,9 +307,14 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             Complete();
             return;
         }
+        WaitForWelcome();
+    }
+
+    private void WaitForWelcome()
+    {
         _state = LoginState.WaitingForWelcome;
         _connection.PauseReading();
-        _pool.TakeOrEnqueue(this, out var refusal);
+        _pool!.TakeOrEnqueue(this, out var refusal);
         if (refusal is not null) Fail(refusal);
         // Between the look at the welcome and the queue a first server may have logged in: its welcome went to those
         // that were queued then.
@@ -323,8 +328,13 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         // Waiting for the pool's first server is waiting for a server, too.
         if (WaitingSince != 0) pool.StatisticsOf(_context.Loop).WaitTime += _context.Loop.Now - WaitingSince;
         pool.Abandon(this);
+        if (pool.Welcome is not { } welcome)
+        {
+            // The server that it came from has been closed since, and its like with it.
+            WaitForWelcome();
+            return;
+        }
         if (!CountIn(pool)) return;
-        var welcome = pool.Welcome!;
         var parameters = RequestedParameters.Apply(Engine, _startup!, welcome.Tracked, Address, Port);
 
         Admit(pool, welcome, parameters);
