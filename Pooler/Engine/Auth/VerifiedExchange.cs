@@ -73,6 +73,8 @@ internal sealed class VerifiedExchange(string userName, IPasswordVerifier verifi
         CryptographicOperations.ZeroMemory(_password);
         if (objection is null) return AuthStep.Succeeded;
         FailureReason = objection;
+        // As in PgBouncer what the directory or the modules said is in the log, whatever its level.
+        IsRefused = true;
         var failure = $"{verifier.Name} authentication failed";
         Error = PgError.Fatal(SqlState.InvalidAuthorization, $"{failure} for user \"{UserName}\"") with { LoggedAs = failure };
         return AuthStep.Failed;

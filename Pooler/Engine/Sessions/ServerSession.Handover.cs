@@ -40,7 +40,7 @@ internal sealed partial class ServerSession
 
     /// <summary>Whether another process could go on with it now, together with the client that it is linked to.</summary>
     public bool CanBeHandedOver =>
-        State is ServerState.Active or ServerState.Idle && OwnStartup is null && _cancels.Count == 0
+        State is ServerState.Active or ServerState.Idle && OwnStartup is null && _query is null && _cancels.Count == 0
         && Connection is { } connection && ClientSession.IsPassable(connection);
 
     /// <summary>All statements that the other process must know for it.</summary>
