@@ -107,7 +107,13 @@ public static class ConfigurationLoader
         }
 
         foreach (var (name, entry) in draft.Users)
-            users[name] = Fill(draft, entry, users.GetValueOrDefault(name) ?? new UserSettings { Name = name }, new UserSettings { Name = name }, SettingsTable.FindUserKey, $"user {name}");
+        {
+            var listed = users.GetValueOrDefault(name);
+            var user = Fill(draft, entry, listed ?? new UserSettings { Name = name }, new UserSettings { Name = name }, SettingsTable.FindUserKey, $"user {name}");
+            // Settings for a name let nobody in: also with auth_type trust the auth_file, or a password here, names the users.
+            users[name] = user with { IsKnown = listed is not null || user.Secret is not null };
+        }
+
         return users;
     }
 

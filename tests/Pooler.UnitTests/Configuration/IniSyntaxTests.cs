@@ -76,6 +76,14 @@ public sealed class IniSyntaxTests : IDisposable
     }
 
     [Fact]
+    public void Settings_of_a_user_make_nobody_known()
+    {
+        var auth = _files.Write("userlist.txt", "\"listed\" \"\"\n");
+        var users = _files.Load($"[databases]\n* = host=x\n[users]\nlisted = pool_size=1\nnamed = pool_size=1\nours = password=p\n[pgbouncer]\nauth_file = {auth}\n").Configuration!.Users;
+        Assert.Equal(["listed True", "named False", "ours True"], users.Values.Select(u => $"{u.Name} {u.IsKnown}").Order());
+    }
+
+    [Fact]
     public void A_file_without_pool_mode_is_told_of_the_other_default()
     {
         const string message = "pool_mode is not set: this pooler then takes transaction, PgBouncer session; set it to either";
