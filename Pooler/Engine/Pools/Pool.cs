@@ -452,7 +452,12 @@ public sealed partial class Pool
     {
         if (markOthers)
         {
-            lock (_lock) _welcomeIsStale = true;
+            lock (_lock)
+            {
+                _welcomeIsStale = true;
+                // What has changed may be what was wrong: no waiting for server_login_retry.
+                _lastFailure = null;
+            }
         }
         while (EvictIdle(reason))
         {

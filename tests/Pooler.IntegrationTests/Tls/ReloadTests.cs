@@ -102,6 +102,30 @@ public sealed class ReloadTests(TlsPostgres postgres) : TlsTest(postgres), IDisp
     }
 
     [Fact]
+    public async Task A_corrected_setting_is_tried_at_once()
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = Start(PoolerTest.AnyVariant, s => s with
+        {
+            ServerTlsSslMode = SslMode.VerifyCa,
+            ServerTlsCaFile = Postgres["other-ca.crt"],
+            ServerLoginRetry = TimeSpan.FromHours(1),
+        });
+        await Assert.ThrowsAsync<InvalidOperationException>(() => pooler.LoginAsync(database));
+        using var console = await pooler.LoginAsync("pgbouncer");
+        await console.Query($"SET server_tls_ca_file = '{Postgres["ca.crt"]}'").AskAsync();
+        using var client = await pooler.LoginAsync(database);
+        Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
+
+        // After RECONNECT the parameters of a login are a new server's.
+        await Postgres.Server.ExecuteAsync($"ALTER DATABASE {database} SET datestyle = 'German'", cancellationToken: Cancelled);
+        await console.Query("RECONNECT").AskAsync();
+        await Eventually.TrueAsync(() => pooler.Pool(database) is { ServersIdle: 0, ServersUsed: 0 }, cancellationToken: Cancelled);
+        using var later = await pooler.LoginAsync(database);
+        Assert.Equal("German, DMY", later.Parameters["DateStyle"]);
+    }
+
+    [Fact]
     public async Task A_server_at_work_is_replaced_when_its_transaction_is_over()
     {
         var database = await NewDatabaseAsync();
