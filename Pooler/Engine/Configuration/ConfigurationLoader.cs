@@ -134,7 +134,7 @@ public static class ConfigurationLoader
 
         if (!target.TryGetValue("user", out var user)) return;
         var known = users.GetValueOrDefault(user.Text) ?? new UserSettings { Name = user.Text };
-        users[user.Text] = target.TryGetValue("password", out var password) ? known with { Secret = password.Text } : known;
+        users[user.Text] = (target.TryGetValue("password", out var password) ? known with { Secret = password.Text } : known) with { IsKnown = true };
     }
 
     private static Dictionary<string, DatabaseSettings> ReadDatabases(ConfigurationDraft draft)

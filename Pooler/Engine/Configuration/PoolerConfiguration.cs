@@ -191,7 +191,8 @@ public sealed record UserSettings
     public string? Secret { get; init; }
 
     /// <summary>
-    /// Whether the configuration names the user. False for names that only a forced user or <c>auth_type = any</c> has
+    /// Whether it may log in: listed in the auth_file, given a password, or the target's user. False for names that only
+    /// limits of <c>[users]</c>, a forced user or <c>auth_type = any</c> have
     /// brought up: they cannot log in where known names are asked for.
     /// </summary>
     public bool IsKnown { get; init; } = true;

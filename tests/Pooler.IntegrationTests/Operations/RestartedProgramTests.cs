@@ -115,7 +115,7 @@ public sealed class RestartedProgramTests : PoolerTest, IDisposable
         [databases]
         * = host={Postgres.Server.Host} port={Postgres.Server.Port}
         [users]
-        {PostgresForPooler.Trusted} =
+        {PostgresForPooler.Trusted} = password=unused
         [pgbouncer]
         listen_addr = 127.0.0.1
         listen_port = {_port}
