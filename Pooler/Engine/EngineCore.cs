@@ -109,6 +109,8 @@ internal sealed class EngineCore : IPoolHost
 
     public PgError? RefusesWaiters { get; set; }
 
+    public bool KeepsMinimum => _departure is null;
+
     /// <summary>SUSPEND is in force: no timeouts run out.</summary>
     public bool IsSuspended
     {

@@ -45,8 +45,9 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
             successor = BitConverter.ToInt32(channel.Expect(FrameKind.Begin, StartLimit).Body.AsSpan());
             HandOverAll();
         }
-        catch (Exception e) when (e is HandoverException or ArgumentException or ObjectDisposedException)
+        catch (Exception e)
         {
+            // Whatever it was: nothing has changed here, and this thread must not take the process down.
             Core.Log.HandoverFailed(e.Message);
             Core.IsHandingOver = false;
             channel.Dispose();
@@ -216,7 +217,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
             channel.Send(parcel.Frame.Kind, parcel.Frame.Body, Limit, parcel.Frame.Descriptors);
             foreach (var descriptor in parcel.Frame.Descriptors) Libc.close(descriptor);
         }
-        catch (HandoverException)
+        catch (Exception e) when (e is HandoverException or ObjectDisposedException)
         {
             _successorGone = true;
             // Back into service here: it has not been taken.

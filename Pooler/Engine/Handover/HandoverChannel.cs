@@ -78,8 +78,14 @@ internal sealed class HandoverChannel(int descriptor) : IDisposable
         {
             ObjectDisposedException.ThrowIf(_closed, this);
             // The descriptors go with the first byte, so the header must go in one piece.
-            Wait(Libc.PollOut, until);
-            if (Libc.SendWithDescriptors(descriptor, header, descriptors) != HeaderSize) throw Gone("send to");
+            int headerSent;
+            do
+            {
+                Wait(Libc.PollOut, until);
+                headerSent = Libc.SendWithDescriptors(descriptor, header, descriptors);
+            }
+            while (headerSent < 0 && Marshal.GetLastPInvokeError() == Libc.Eagain);
+            if (headerSent != HeaderSize) throw Gone("send to");
             while (!body.IsEmpty)
             {
                 Wait(Libc.PollOut, until);

@@ -55,8 +55,7 @@ public sealed class Predecessor : IDisposable
         {
             socket.Connect(UnixAddress.Of(settings.UnixSocketDir, settings.ListenPort));
         }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable or SocketError.AccessDenied
-            && e.SocketErrorCode != SocketError.AccessDenied)
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
         {
             socket.Dispose();
             return null;
@@ -144,7 +143,7 @@ public sealed class Predecessor : IDisposable
             _channel.Send(FrameKind.Commit, Limit);
             _channel.Expect(FrameKind.Committed, Limit);
         }
-        catch (Exception e) when (e is HandoverException or SocketException)
+        catch (Exception e)
         {
             arrivals.Abandon();
             throw e as HandoverException ?? new HandoverException(e.Message, e);

@@ -16,6 +16,9 @@ public interface IPoolHost
     /// <summary>Set while nobody may wait for a server, as there will be none: the shutdown waits for the last servers.</summary>
     PgError? RefusesWaiters { get; }
 
+    /// <summary>Whether min_pool_size is kept: not in a process that others have taken over from.</summary>
+    bool KeepsMinimum { get; }
+
     /// <summary>The loops, by index.</summary>
     IReadOnlyList<EventLoop> Loops { get; }
 

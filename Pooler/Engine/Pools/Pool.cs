@@ -591,7 +591,7 @@ public sealed partial class Pool
         if (Database.IsHeld || _opening >= MostOpeningAtOnce) return false;
         var now = LoopClock.Microseconds(_host.Loops[0].TimeProvider);
         if (_lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry)) return false;
-        if (forMinimum) return _servers.Count < Math.Min(MinSize, Limit);
+        if (forMinimum) return _host.KeepsMinimum && _servers.Count < Math.Min(MinSize, Limit);
         if (_opening >= _waiters.Count) return false;
         if (_servers.Count < Limit) return true;
         var patience = _host.Settings.ReservePoolTimeout;

@@ -15,9 +15,18 @@ internal sealed class PidFile : IDisposable
     {
         path = System.IO.Path.GetFullPath(path);
         // Renamed into place: at no moment is there no file, nor half a one.
-        var draft = $"{path}.{Environment.ProcessId}";
-        File.WriteAllText(draft, string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n"));
-        File.Move(draft, path, overwrite: true);
+        var text = string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n");
+        try
+        {
+            var draft = $"{path}.{Environment.ProcessId}";
+            File.WriteAllText(draft, text);
+            File.Move(draft, path, overwrite: true);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // The directory is root's, and the file ours since the process before gave it to this user.
+            File.WriteAllText(path, text);
+        }
         return new PidFile(path, replacedStale: false);
     }
 
