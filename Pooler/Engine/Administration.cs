@@ -188,6 +188,23 @@ internal sealed class Administration(EngineCore engine)
     /// <exception cref="AdministrationException">Unknown database.</exception>
     public void SetDisabled(string name, bool disabled) => Database(name).Disabled = disabled;
 
+    /// <summary>What a shutdown changes at once, before anybody waits for anything. Again does nothing more.</summary>
+    public void BeginDrain(ShutdownMode mode)
+    {
+        if (mode != ShutdownMode.WaitForServers) return;
+        var refusal = PgError.Fatal(SqlState.AdminShutdown, "server shutting down");
+        lock (_lock)
+        {
+            engine.RefusesWaiters = refusal;
+            if (_standStill == StandStill.None) HoldAll(true);
+        }
+        foreach (var pool in engine.Directory.Pools)
+        {
+            pool.RefuseWaiters(refusal);
+            pool.CloseIdleAndOpening("pause mode");
+        }
+    }
+
     /// <summary>Ends when the mode's condition holds. Stopping to listen and to accept logins is the caller's part.</summary>
     public Task DrainAsync(ShutdownMode mode)
     {
@@ -196,17 +213,7 @@ internal sealed class Administration(EngineCore engine)
             case ShutdownMode.WaitForClients:
                 return Pending.WaitAsync(() => !engine.Clients.Any(), endsWithResume: false, default);
             case ShutdownMode.WaitForServers:
-                var refusal = PgError.Fatal(SqlState.AdminShutdown, "server shutting down");
-                lock (_lock)
-                {
-                    engine.RefusesWaiters = refusal;
-                    if (_standStill == StandStill.None) HoldAll(true);
-                }
-                foreach (var pool in engine.Directory.Pools)
-                {
-                    pool.RefuseWaiters(refusal);
-                    pool.CloseIdleAndOpening("pause mode");
-                }
+                BeginDrain(mode);
                 return Pending.WaitAsync(() => engine.Directory.Pools.All(p => p.Servers.Length == 0), endsWithResume: false, default);
             default:
                 return Task.CompletedTask;

@@ -295,6 +295,13 @@ public sealed class PoolerEngine : IAsyncDisposable
     internal void RefuseLogins() =>
         _core.RefusesLogins = PgError.Fatal(SqlState.CannotConnectNow, "pooler is shutting down");
 
+    /// <summary>What a shutdown that waits changes at once: its answer may only go when it holds.</summary>
+    internal void BeginShutdown(ShutdownMode mode)
+    {
+        RefuseLogins();
+        _core.Administration.BeginDrain(mode);
+    }
+
     /// <summary>Ends the engine. A second call with <see cref="ShutdownMode.Immediate"/> overtakes a waiting one.</summary>
     /// <inheritdoc cref="Reload" path="/param"/>
     public async Task ShutdownAsync(ShutdownMode mode, bool isCommand = true)

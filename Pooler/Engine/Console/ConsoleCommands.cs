@@ -210,7 +210,7 @@ internal sealed class ConsoleCommands(ShowCatalog shows)
         {
             DemandAdmin(session);
             var engine = session.Console.Engine;
-            engine.RefuseLogins();
+            engine.BeginShutdown(mode);
             // There may be nothing to wait for: the answer goes first. What follows is not for a loop's thread.
             return Task.FromResult(new ConsoleAnswer("SHUTDOWN") { Afterwards = () => Task.Run(() => engine.ShutdownAsync(mode)) });
         });

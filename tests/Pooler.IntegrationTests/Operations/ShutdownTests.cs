@@ -73,10 +73,11 @@ public sealed class ShutdownTests(PostgresForPooler postgres) : ConsoleTest(post
         await Eventually.TrueAsync(() => pooler.Pool(database).ClientsWaiting == 1, cancellationToken: Cancelled);
 
         Assert.Equal("C(SHUTDOWN) Z(I)", await console.Query("SHUTDOWN WAIT_FOR_SERVERS").AskAsync());
+        // At once: the answer says that it holds.
+        await idle.Query("SELECT 1").SendAsync();
 
         Assert.Equal("server shutting down", Assert.Single(await waiting.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
         Assert.Equal("1", await working.ScalarAsync("SELECT 1"));
-        await idle.Query("SELECT 1").SendAsync();
         Assert.Equal("server shutting down", Assert.Single(await idle.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
         Assert.Equal("C(COMMIT) Z(I)", await working.Query("COMMIT").AskAsync());
         await pooler.Engine.Completion.WaitAsync(TimeSpan.FromSeconds(30), Cancelled);
