@@ -2,7 +2,6 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
-using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
 
 namespace Pooler.Engine.Sessions;

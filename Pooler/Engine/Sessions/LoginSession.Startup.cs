@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Text;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
-using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
 
