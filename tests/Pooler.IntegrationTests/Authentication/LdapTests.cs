@@ -1,7 +1,6 @@
 using LocalRun.Processes;
 using Pooler.Engine.Configuration;
 using Pooler.IntegrationTests.Process;
-using Testing;
 using Xunit;
 using static Pooler.IntegrationTests.Authentication.LdapServer;
 

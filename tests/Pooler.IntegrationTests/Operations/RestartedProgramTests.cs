@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Pooler.IntegrationTests.Process;
-using Testing;
 using Xunit;
 
 namespace Pooler.IntegrationTests.Operations;

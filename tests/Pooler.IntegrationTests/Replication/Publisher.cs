@@ -1,5 +1,4 @@
 using LocalRun.Provisioning;
-using Testing;
 using Xunit;
 
 [assembly: AssemblyFixture(typeof(Pooler.IntegrationTests.Replication.Publisher))]

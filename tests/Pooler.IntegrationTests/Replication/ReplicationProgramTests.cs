@@ -1,6 +1,5 @@
 using LocalRun.Processes;
 using LocalRun.Provisioning;
-using Npgsql;
 using Npgsql.Replication;
 using Npgsql.Replication.PgOutput;
 using Npgsql.Replication.PgOutput.Messages;

@@ -21,7 +21,7 @@ public sealed class TlsTests
         select (backend.Data, version));
 
     [Theory, MemberData(nameof(BackendsAndVersions))]
-    public void Bytes_come_back_from_an_echo(LoopBackend backend, SslProtocols version)
+    public async Task Bytes_come_back_from_an_echo(LoopBackend backend, SslProtocols version)
     {
         using var harness = new LoopHarness(backend);
         harness.Listen(Accept(new SecuredHandler { Received = Echo }));
@@ -31,12 +31,12 @@ public sealed class TlsTests
             var sent = LoopHarness.Pattern(length, length);
             var receiving = Task.Run(() => Receive(peer, length));
             peer.Write(sent);
-            Assert.Equal(sent, receiving.GetAwaiter().GetResult());
+            Assert.Equal(sent, await receiving);
         }
     }
 
     [Theory, MemberData(nameof(BackendsAndVersions))]
-    public void As_a_client_too(LoopBackend backend, SslProtocols version)
+    public async Task As_a_client_too(LoopBackend backend, SslProtocols version)
     {
         using var harness = new LoopHarness(backend);
         using var listening = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -51,7 +51,7 @@ public sealed class TlsTests
         var sent = LoopHarness.Pattern(100_000);
         var receiving = Task.Run(() => Receive(peer, sent.Length));
         peer.Write(sent);
-        Assert.Equal(sent, receiving.GetAwaiter().GetResult());
+        Assert.Equal(sent, await receiving);
         Assert.Equal(version == SslProtocols.Tls13 ? "TLSv1.3" : "TLSv1.2", handler.Info!.Protocol);
         Assert.Empty(handler.Violations);
     }
@@ -188,7 +188,7 @@ public sealed class TlsTests
     }
 
     [Theory, MemberData(nameof(Backends))]
-    public void Close_notify_alone_is_an_orderly_end(LoopBackend backend)
+    public async Task Close_notify_alone_is_an_orderly_end(LoopBackend backend)
     {
         using var harness = new LoopHarness(backend);
         var received = 0;
@@ -196,7 +196,7 @@ public sealed class TlsTests
         harness.Listen(Accept(handler));
         using var peer = Secure(harness.ConnectPeer());
         peer.Write(new byte[30_000]);
-        peer.ShutdownAsync().GetAwaiter().GetResult();
+        await peer.ShutdownAsync();
         LoopHarness.Until(() => handler.ClosedCalls == 1, "closed");
         Assert.Null(handler.Error);
         Assert.Equal(30_000, received);
