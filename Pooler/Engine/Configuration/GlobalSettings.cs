@@ -156,6 +156,8 @@ internal static class GlobalSettings
         Own("log_format", Words("text", "json"), s => s.LogFormat, (s, v) => s with { LogFormat = v! }, "lines of the log on the console and in logfile: text (PgBouncer's) or json, one object a line"),
         Own("server_tls_sslnegotiation", new EnumKind<bool>([("postgres", false), ("direct", true)]), s => s.ServerTlsDirect, (s, v) => s with { ServerTlsDirect = v },
             "how TLS with servers begins: asked for with a SSLRequest, or at once (PostgreSQL 17 and later)"),
+        Own("max_client_prepared_bytes", new IntKind(0), s => s.MaxClientPreparedBytes, (s, v) => s with { MaxClientPreparedBytes = v },
+            "bytes that one client's named prepared statements may take where the pool keeps them (transaction and statement mode), each counted with its name and 100 more; 0 is no limit"),
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
         Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),

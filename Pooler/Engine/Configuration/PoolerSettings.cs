@@ -212,6 +212,9 @@ public sealed partial record PoolerSettings
     /// <summary><c>tcp_defer_accept</c>: wake for a new client only when it has sent something (Linux).</summary>
     public bool TcpDeferAccept { get; init; } = true;
 
+    /// <summary><c>max_client_prepared_bytes</c>: what the prepared statements that one client holds may take; 0 is no limit.</summary>
+    public int MaxClientPreparedBytes { get; init; } = 64 * 1024 * 1024;
+
     /// <summary><c>event_loops</c>: loop threads; 0 is one per core, one on two cores or fewer.</summary>
     public int EventLoops { get; init; }
 

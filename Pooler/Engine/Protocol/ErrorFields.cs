@@ -28,7 +28,7 @@ public static class ErrorFields
         }
 
         // XX000 is internal_error: the sender broke the format, which no more precise code describes.
-        return new PgError(severity ?? localizedSeverity ?? "ERROR", code ?? "XX000", message ?? "the server reported an error without a message")
+        return new PgError(severity ?? localizedSeverity ?? "ERROR", code is { Length: 5 } ? code : "XX000", message ?? "the server reported an error without a message")
         {
             Detail = detail,
             Hint = hint,

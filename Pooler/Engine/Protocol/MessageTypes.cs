@@ -221,6 +221,9 @@ public static class SqlState
     /// <summary>53300: too many connections.</summary>
     public const string TooManyConnections = "53300";
 
+    /// <summary>54000: more than the program can take.</summary>
+    public const string LimitExceeded = "54000";
+
     /// <summary>57P01: the administrator ended the connection.</summary>
     public const string AdminShutdown = "57P01";
 

@@ -41,7 +41,10 @@ internal sealed partial class ClientSession
         foreach (var (name, definition) in state.Statements)
         {
             _statements ??= new(BytesComparer.Instance);
-            if (!_statements.ContainsKey(name)) _statements.Add(name, Registry.Acquire(definition));
+            if (_statements.ContainsKey(name)) continue;
+            var statement = Registry.Acquire(definition);
+            _statements.Add(name, statement);
+            _preparedBytes += CostOf(name, statement);
         }
         context.Clients.Add(this);
         identity.Pool.AddClient();

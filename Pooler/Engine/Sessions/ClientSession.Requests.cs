@@ -12,6 +12,18 @@ internal sealed partial class ClientSession
     /// <summary>Npgsql's reset of a connection with prepared statements is about half as long.</summary>
     private const int LongestReset = 300;
 
+    /// <summary>
+    /// Messages that carry a name at most: they are gathered whole. PostgreSQL's limit (PQ_SMALL_MESSAGE_LIMIT) is 10,000, but
+    /// what it gets are our names, not the client's.
+    /// </summary>
+    private const int LongestShortMessage = 64 * 1024;
+
+    /// <summary>
+    /// A client that sends on and on without a Sync, behind an error above all, must not fill the memory with the books
+    /// on it. A hundred times what any driver pipelines.
+    /// </summary>
+    private const int MostOutstanding = 1_000_000;
+
     /// <summary>Bytes of the message in transit that have not arrived yet; its beginning is already dealt with.</summary>
     private long _passing;
 
@@ -171,6 +183,13 @@ internal sealed partial class ClientSession
                 if (verdict == Verdict.Replaced) pos += available - used;
             }
             _passing = total - available;
+            if (server.Outstanding.Count > MostOutstanding)
+            {
+                writer.Clear();
+                FailWithServer(PgError.Fatal(SqlState.LimitExceeded, "too many requests that are not answered yet",
+                    hint: $"The pooler keeps account of up to {MostOutstanding} messages per server connection: send Sync more often."));
+                return pos;
+            }
         }
 
         Statistics.BytesReceived += pos;
@@ -297,7 +316,8 @@ internal sealed partial class ClientSession
             Fail(PgError.Fatal(SqlState.ProtocolViolation, $"invalid frontend message type {type}"));
             return false;
         }
-        if (length < 4)
+        if (length < 4 || (length > LongestShortMessage && type is not (Frontend.Query or Frontend.Parse or Frontend.Bind
+            or Frontend.FunctionCall or Frontend.CopyData or Frontend.CopyFail)))
         {
             Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid message length"));
             return false;

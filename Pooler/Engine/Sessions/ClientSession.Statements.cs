@@ -15,6 +15,12 @@ namespace Pooler.Engine.Sessions;
 /// </remarks>
 internal sealed partial class ClientSession
 {
+    /// <summary>The names in front of a Bind, portal and statement; longer ones no other message could mention.</summary>
+    private const int LongestNames = 2 * LongestShortMessage;
+
+    /// <summary>What a statement takes besides its text and name, in bytes, roughly.</summary>
+    private const int StatementOverhead = 100;
+
     /// <summary>A name that no server has: closing it always succeeds and changes nothing.</summary>
     private static ReadOnlySpan<byte> NobodysStatement => "pooler_none"u8;
 
@@ -22,6 +28,9 @@ internal sealed partial class ClientSession
     private readonly bool _tracksStatements;
 
     private Dictionary<byte[], PreparedStatement>? _statements;
+
+    /// <summary>What <see cref="_statements"/> counts for max_client_prepared_bytes.</summary>
+    private long _preparedBytes;
 
     /// <summary>
     /// The server did not execute a request, because of an error before or in it: takes back what was assumed.
@@ -35,12 +44,14 @@ internal sealed partial class ClientSession
                 if (_statements is not null && _statements.TryGetValue(name, out var statement) && statement == request.Statement)
                 {
                     _statements.Remove(name);
+                    _preparedBytes -= CostOf(name, statement);
                     Registry.Release(statement);
                 }
                 break;
             case RequestKind.Close:
                 _statements ??= new(BytesComparer.Instance);
-                if (!_statements.TryAdd(name, request.Statement!)) Registry.Release(request.Statement!);
+                if (_statements.TryAdd(name, request.Statement!)) _preparedBytes += CostOf(name, request.Statement!);
+                else Registry.Release(request.Statement!);
                 break;
         }
     }
@@ -57,6 +68,7 @@ internal sealed partial class ClientSession
         if (_statements is null) return;
         foreach (var statement in _statements.Values) Registry.Release(statement);
         _statements = null;
+        _preparedBytes = 0;
     }
 
     private StatementRegistry Registry => _context.Engine.Statements;
@@ -83,6 +95,12 @@ internal sealed partial class ClientSession
             Begin(server, writer);
             server.Outstanding.Enqueue(new Request(RequestKind.Parse));
             return Verdict.Forward;
+        }
+        if (_context.Engine.Settings.MaxClientPreparedBytes is > 0 and var most && _preparedBytes + total + StatementOverhead > most)
+        {
+            Fail(PgError.Fatal(SqlState.LimitExceeded, "too many prepared statements, or too long ones",
+                hint: $"max_client_prepared_bytes is {most}: close statements that are not needed any more, or use unnamed ones."));
+            return Verdict.Stop;
         }
         // The text is the statement's identity and is sent again to other servers, so it is needed whole.
         if (message.Length < total) return Verdict.NeedMore;
@@ -116,6 +134,7 @@ internal sealed partial class ClientSession
         Statistics.ClientParses++;
         var clientName = name.ToArray();
         _statements.Add(clientName, statement);
+        _preparedBytes += CostOf(clientName, statement);
         if (server.Statements.Use(statement))
         {
             writer.CloseStatement(NobodysStatement);
@@ -138,6 +157,11 @@ internal sealed partial class ClientSession
         var reader = new MessageReader(message[MessageHeader.Size..]);
         if (!reader.TryReadCString(out var portal) || !reader.TryReadCString(out var name))
         {
+            if (message.Length > LongestNames)
+            {
+                Fail(PgError.Fatal(SqlState.ProtocolViolation, "invalid string in message"));
+                return Verdict.Stop;
+            }
             if (message.Length < total) return Verdict.NeedMore;
             Begin(server, writer);
             return Verdict.Forward;
@@ -201,7 +225,7 @@ internal sealed partial class ClientSession
         if (isClose)
         {
             // Other clients may use the statement: only this client's name for it goes.
-            if (clientName is not null) _statements!.Remove(clientName);
+            if (clientName is not null && _statements!.Remove(clientName)) _preparedBytes -= CostOf(clientName, statement!);
             writer.CloseStatement(NobodysStatement);
             server.Outstanding.Enqueue(new Request(RequestKind.Close, statement, clientName));
         }
@@ -212,6 +236,8 @@ internal sealed partial class ClientSession
         }
         return Verdict.Replaced;
     }
+
+    private static long CostOf(byte[] name, PreparedStatement statement) => name.Length + statement.Definition.Length + StatementOverhead;
 
     /// <summary>Names that only the pool gives: a client must not get at other clients' statements by guessing them.</summary>
     private static bool IsReserved(ReadOnlySpan<byte> name) => name.StartsWith("pooler_"u8);

@@ -70,7 +70,8 @@ internal sealed partial class ServerSession
         _reportedAtLogin.Clear();
         _authentication = null;
         _attributes = default;
-        _questionSent = _connectQuerySent = _serverRefused = false;
+        _questionSent = _connectQuerySent = _serverRefused = _isLetIn = false;
+        _reportedBytes = 0;
         ForgetEncryption();
         Connection = _loginLoop!.Connect(Target!, _engine.SocketOptions, this);
         var limit = _engine.Settings.ServerConnectTimeout;

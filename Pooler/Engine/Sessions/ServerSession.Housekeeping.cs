@@ -56,14 +56,21 @@ internal sealed partial class ServerSession
         while (data.Length - pos >= MessageHeader.Size)
         {
             var length = MessageHeader.Length(data[pos..]);
-            if (length < 4)
+            var type = data[pos];
+            if (ObjectionTo(type, length) is not null)
             {
                 Close("bad pkt header");
                 return data.Length;
             }
+            // An answer that nobody has asked for: the next would be taken for one to the next client's question.
+            if (State == ServerState.Claimed && type is not (Backend.ParameterStatus or Backend.NoticeResponse or Backend.NotificationResponse or Backend.ErrorResponse))
+            {
+                _engine.Log.UnexpectedPacket(LogName, (char)type);
+                Close("unexpected response");
+                return data.Length;
+            }
             var total = (long)length + 1;
             var available = (int)Math.Min(total, data.Length - pos);
-            var type = data[pos];
             if (available < total && NeedsWhole(type, total)) break;
             var message = data.Slice(pos, available);
             switch (type)

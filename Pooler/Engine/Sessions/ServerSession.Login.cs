@@ -12,9 +12,14 @@ internal sealed partial class ServerSession
     /// <summary>No message of a login is longer: a hostile or confused peer must not make us buffer more.</summary>
     private const int LongestLoginMessage = 64 * 1024;
 
+    /// <summary>All that a server may report at its login: it is kept, and told to every client.</summary>
+    private const int MostReported = 1024 * 1024;
+
     private readonly List<KeyValuePair<string, string>> _reportedAtLogin = [];
     private ServerAuthentication? _authentication;
     private bool _connectQuerySent;
+    private bool _isLetIn;
+    private int _reportedBytes;
 
     public void OnConnected(Connection connection)
     {
@@ -63,7 +68,9 @@ internal sealed partial class ServerSession
                 Authenticate(body);
                 break;
             case Backend.ParameterStatus:
-                if (reader.TryReadCString(out var name) && reader.TryReadCString(out var value))
+                _reportedBytes += body.Length;
+                if (_reportedBytes > MostReported) FailLogin(PgError.Fatal(SqlState.ProtocolViolation, $"server {Target} reports too many parameters"));
+                else if (reader.TryReadCString(out var name) && reader.TryReadCString(out var value))
                     _reportedAtLogin.Add(new(Encoding.UTF8.GetString(name), Encoding.UTF8.GetString(value)));
                 break;
             case Backend.BackendKeyData:
@@ -76,8 +83,12 @@ internal sealed partial class ServerSession
                 _serverRefused = true;
                 FailLogin(ErrorFields.Read(body) with { Severity = "FATAL" });
                 break;
-            case Backend.ReadyForQuery:
+            // SCRAM must have been brought to its end: a server that does not know the password could leave that out.
+            case Backend.ReadyForQuery when _isLetIn && body.Length == 1:
                 OnLoginReady();
+                break;
+            case Backend.ReadyForQuery:
+                FailLogin(PgError.Fatal(SqlState.ProtocolViolation, $"unexpected message from server {Target} during login"));
                 break;
             case Backend.NoticeResponse or Backend.NegotiateProtocolVersion:
                 break;
@@ -106,6 +117,9 @@ internal sealed partial class ServerSession
         {
             case AuthStep.Failed:
                 FailLogin(_authentication!.Error!);
+                break;
+            case AuthStep.Succeeded:
+                _isLetIn = true;
                 break;
             case AuthStep.Working:
                 Connection!.PauseReading();

@@ -10,6 +10,9 @@ internal sealed partial class ServerSession
     /// <summary>CommandComplete tags that matter are shorter than this; longer ones need no look.</summary>
     private const int LongestTagOfInterest = 32;
 
+    /// <summary>A reported parameter has to be gathered whole; the longest of honest servers is a client's own search_path.</summary>
+    private const int LongestParameter = 1024 * 1024;
+
     /// <summary>Bytes of the message in transit that have not arrived yet.</summary>
     private long _passing;
 
@@ -28,6 +31,7 @@ internal sealed partial class ServerSession
         writer.Clear();
         var pos = 0;
         var run = 0;
+        var longest = _engine.Settings.MaxPacketSize;
         if (_passing > 0)
         {
             pos = (int)Math.Min(_passing, data.Length);
@@ -39,12 +43,12 @@ internal sealed partial class ServerSession
         {
             var type = data[pos];
             var length = MessageHeader.Length(data[pos..]);
-            if (length < 4)
+            var total = (long)length + 1;
+            if ((total > longest ? "a message longer than max_packet_size" : ObjectionTo(type, length)) is { } objection)
             {
-                FailProtocol("invalid message length");
+                FailProtocol(objection);
                 return data.Length;
             }
-            var total = (long)length + 1;
             var available = (int)Math.Min(total, data.Length - pos);
             var whole = available == total;
             var drop = false;
@@ -138,6 +142,11 @@ internal sealed partial class ServerSession
 
     private bool OnReadyForQuery(ClientSession client, ReadOnlySpan<byte> message)
     {
+        if (message[MessageHeader.Size] is not (Protocol.TransactionStatus.Idle or Protocol.TransactionStatus.InTransaction or Protocol.TransactionStatus.Failed))
+        {
+            FailProtocol("an unknown transaction status");
+            return true;
+        }
         TransactionStatus = message[MessageHeader.Size];
         _streams = false;
         var skipped = 0;
@@ -183,7 +192,11 @@ internal sealed partial class ServerSession
     private bool OnParameterStatus(ClientSession client, ReadOnlySpan<byte> message)
     {
         var reader = new MessageReader(message[MessageHeader.Size..]);
-        if (!reader.TryReadCString(out var nameBytes) || !reader.TryReadCString(out var valueBytes)) return false;
+        if (!reader.TryReadCString(out var nameBytes) || !reader.TryReadCString(out var valueBytes))
+        {
+            FailProtocol("a parameter without an end");
+            return true;
+        }
         var name = Encoding.UTF8.GetString(nameBytes);
         var value = Encoding.UTF8.GetString(valueBytes);
         NoteRole(name, value);
@@ -243,11 +256,26 @@ internal sealed partial class ServerSession
             if (_reported[name] is null) Parameters = Parameters.With(name, SessionParameters.Unknown);
     }
 
+    /// <summary>The types of the messages that a server may send once it has let us in.</summary>
+    private static ReadOnlySpan<byte> Answers => "123ACDEGHINSTVWZcdnst"u8;
+
+    /// <summary>What is wrong with a message, as far as its header tells; null when it will do.</summary>
+    private static string? ObjectionTo(byte type, int length) => type switch
+    {
+        _ when length < 4 => InvalidLength,
+        Backend.DataRow or Backend.CopyData => null,
+        Backend.ReadyForQuery when length != 5 => InvalidLength,
+        Backend.ParameterStatus when length > LongestParameter => InvalidLength,
+        _ => Answers.Contains(type) ? null : $"a message of the unexpected type {type}",
+    };
+
+    private const string InvalidLength = "a message of an invalid length";
+
     private void FailProtocol(string what)
     {
         var client = _client;
         _client = null;
-        Close(what);
-        client?.OnServerLost(PgError.Fatal(SqlState.ProtocolViolation, $"server sent an {what}"));
+        Close("bad packet from server");
+        client?.OnServerLost(PgError.Fatal(SqlState.ProtocolViolation, $"server sent {what}"));
     }
 }

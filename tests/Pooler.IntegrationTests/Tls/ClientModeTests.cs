@@ -195,35 +195,6 @@ public sealed class ClientModeTests(TlsPostgres postgres) : TlsTest(postgres)
     }
 
     [Theory, MemberData(nameof(Backends))]
-    public async Task Bytes_stuffed_behind_the_request_for_encryption_are_refused(Variant variant)
-    {
-        await using var pooler = Start(variant);
-        foreach (var request in (byte[][])[RawClient.SslRequest, RawClient.GssRequest])
-        {
-            using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-            client.Startup("postgres", TlsPostgres.Anyone).Query("SELECT 'stuffed'");
-            await client.SendAsync([.. request, .. client.TakeGathered()]);
-            var answer = Assert.Single(await client.ReadToEndAsync());
-            Assert.StartsWith("received unencrypted data after", answer.Field('M'));
-        }
-    }
-
-    [Theory, MemberData(nameof(Backends))]
-    public async Task What_follows_the_request_in_the_clear_is_never_taken_for_the_clients_words(Variant variant)
-    {
-        var database = await NewDatabaseAsync();
-        await using var pooler = Start(variant);
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        await client.SendAsync(RawClient.SslRequest);
-        Assert.Equal('S', (char)await client.ReadByteAsync());
-        client.Startup(database, TlsPostgres.Anyone).Query("CREATE TABLE stuffed ()");
-        await client.SendAsync();
-        // An alert at most.
-        await client.ReadToEndAsync();
-        Assert.Equal(0L, await Postgres.Server.ExecuteAsync("SELECT count(*) FROM pg_class WHERE relname = 'stuffed'", database, Cancelled));
-    }
-
-    [Theory, MemberData(nameof(Backends))]
     public async Task A_handshake_that_never_ends_is_bounded_by_client_login_timeout(Variant variant)
     {
         using var log = new RecordingLog();
