@@ -24,6 +24,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     private ILogger? _logger;
     private IReadOnlyList<Socket> _passedSockets = [];
     private IReadOnlyList<string> _urls = [];
+    private ServerReview? _review;
     private Predecessor? _predecessor;
     private bool _hasHandedOver;
     private string _status = "";
@@ -271,12 +272,20 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
     }
 
+    /// <summary>What the servers were last asked about, and what was to be said about it.</summary>
+    private sealed record ServerReview((string Server, int? Connections)[] Demand, IReadOnlyList<ConfigurationIssue> Warnings);
+
     /// <summary>Beside the work: a server that is slow to answer must not keep anybody waiting.</summary>
     private async Task ReviewServersAsync(PoolerConfiguration configuration)
     {
         try
         {
-            foreach (var warning in await ConfigurationReview.OfServersAsync(configuration, _ended.Token)) _logger!.LogWarning("{Warning}", warning.ToString());
+            // Asking costs the servers a login each: once, unless a reload has changed what the pools may come to.
+            var demand = ConnectionDemand.Of(configuration).Select(d => (d.Server, d.Connections)).ToArray();
+            var review = _review;
+            if (review is null || !review.Demand.SequenceEqual(demand))
+                _review = review = new ServerReview(demand, await ConfigurationReview.OfServersAsync(configuration, _ended.Token));
+            foreach (var warning in review.Warnings) _logger!.LogWarning("{Warning}", warning.ToString());
         }
         catch (OperationCanceledException)
         {
