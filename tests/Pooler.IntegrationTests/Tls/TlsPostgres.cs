@@ -19,6 +19,9 @@ public sealed class TlsPostgres : PostgresFixture
     /// <summary>Let in with a client certificate of that name only.</summary>
     public const string Certified = "certified";
 
+    /// <summary>To be created by a test: PostgreSQL asks it for its MD5 secret.</summary>
+    public const string Md5User = "tls_md5";
+
     private readonly DirectoryInfo _files = Directory.CreateTempSubdirectory("pooler-tls-");
     private readonly TestCertificates _authority = new();
     private readonly TestCertificate _certificate;
@@ -49,6 +52,7 @@ public sealed class TlsPostgres : PostgresFixture
             $"hostssl all {Secured} 127.0.0.1/32 trust",
             $"hostnossl all {Secured} 127.0.0.1/32 reject",
             $"hostssl all {Certified} 127.0.0.1/32 cert",
+            $"host all {Md5User} 127.0.0.1/32 md5",
         ],
         DataFiles = new Dictionary<string, string>
         {
