@@ -40,7 +40,7 @@ internal sealed class PoolRows(AdminConsole console)
     }
 
     public IEnumerable<object?[]> Databases() =>
-        Core.Directory.Databases.Select(Database).Append(ConsoleDatabase()).OrderBy(r => (string)r[0]!, StringComparer.Ordinal);
+        Core.Directory.Databases.Where(d => d.IsListed).Select(Database).Append(ConsoleDatabase()).OrderBy(r => (string)r[0]!, StringComparer.Ordinal);
 
     public IEnumerable<object?[]> Users()
     {

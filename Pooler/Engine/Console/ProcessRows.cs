@@ -14,7 +14,7 @@ internal sealed class ProcessRows(AdminConsole console)
     public IEnumerable<object?[]> Lists() =>
     [
         // The console counts among databases, users and pools, as in their own tables.
-        ["databases", Core.Directory.Databases.Count() + 1],
+        ["databases", Core.Directory.Databases.Count(d => d.IsListed) + 1],
         ["users", Core.Directory.Users.Count(u => u.Name != EngineCore.ConsoleDatabase) + 1],
         ["peers", Core.Cancels.Peers.Count],
         ["pools", Core.Directory.Pools.Count() + 1],

@@ -88,6 +88,12 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     /// <summary>When the last client or server left, in loop microseconds.</summary>
     public long UnusedSince { get; internal set; }
 
+    /// <summary>
+    /// Whether SHOW DATABASES and LISTS have it. As in PgBouncer, one made from <c>*</c> is there only while it is used; or
+    /// while somebody has paused or disabled it, which must not be out of sight.
+    /// </summary>
+    public bool IsListed => !IsAuto || _paused || _disabled || ClientCount > 0 || ServerCount > 0;
+
     /// <summary>Where its servers are; null before the first has been looked for.</summary>
     internal DatabaseHosts? KnownHosts => _hosts;
 
