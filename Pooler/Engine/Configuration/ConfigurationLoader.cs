@@ -59,7 +59,7 @@ public static class ConfigurationLoader
 
     private static PoolerSettings ReadSettings(ConfigurationDraft draft, ConfigurationSources sources)
     {
-        var defaults = new PoolerSettings();
+        var defaults = SettingsTable.DefaultsFor(sources.File);
         var settings = defaults with { ConfFile = sources.File };
 
         // PgBouncer's default, no TCP at all, is one line away in a file; without a file nobody could connect.
@@ -237,10 +237,6 @@ public static class ConfigurationLoader
 
         if (settings.AuthType != AuthType.Any && users.Values.All(u => string.IsNullOrEmpty(u.Secret)) && settings.AuthFile is null)
             draft.Warn(null, "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD");
-
-        // Whoever brings a file from PgBouncer may rely on its default without knowing.
-        if (sources.File is not null && !draft.Globals.ContainsKey("pool_mode"))
-            draft.Warn(sources.File, "pool_mode is not set: this pooler then takes transaction, PgBouncer session; set it to either");
 
         if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !ConfigurationAdvice.IsLocal(settings.HttpAddr))
             draft.Warn(null, "http_admin_port can be reached from other machines and http_admin_key is not set: anyone there can pause the pools");

@@ -99,7 +99,7 @@ internal static class GlobalSettings
         Text("pidfile", s => s.PidFile, (s, v) => s with { PidFile = v }, "file of the process id; -d needs it", reloadable: false, plainEnvironment: false),
         Named("pkt_buf", new IntKind(1), 4096, "bytes of a connection's buffer", "no effect: buffers belong to event loops, not to connections", reloadable: false),
         Setting<S>.Of("pool_mode", new EnumKind<PoolMode>(PoolModes), s => s.PoolMode, (s, v) => s with { PoolMode = v }, "when a server connection goes back to the pool",
-            note: "PgBouncer's default is session; a transaction pool is what this one is for", scopes: "database, user"),
+            note: "with a configuration file the default is session, as in PgBouncer", scopes: "database, user"),
         Time("pool_idle_timeout", s => s.PoolIdleTimeout, (s, v) => s with { PoolIdleTimeout = v }, "free a pool without clients and servers after this; 0 is never"),
         Time("query_timeout", s => s.QueryTimeout, (s, v) => s with { QueryTimeout = v }, "end longer queries; 0 is never", scopes: "user"),
         Limit("query_wait_notify", s => s.QueryWaitNotify, (s, v) => s with { QueryWaitNotify = v }, "seconds of waiting after which a client gets a notice; 0 is never"),

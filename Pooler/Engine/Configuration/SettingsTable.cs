@@ -15,6 +15,9 @@ public static class SettingsTable
 {
     private static readonly PoolerSettings Defaults = new();
 
+    // Files come from PgBouncer, and so does what they rely on without saying it.
+    private static readonly PoolerSettings FileDefaults = Defaults with { PoolMode = PoolMode.Session };
+
     private static readonly FrozenDictionary<string, Setting<PoolerSettings>> ByName = Index(GlobalSettings.All);
     private static readonly FrozenDictionary<string, Setting<DatabaseSettings>> DatabaseByName = Index(DatabaseKeys.All);
     private static readonly FrozenDictionary<string, Setting<UserSettings>> UserByName = Index(UserKeys.All);
@@ -59,8 +62,11 @@ public static class SettingsTable
     {
         foreach (var setting in GlobalSettings.All)
             if (setting.Listed)
-                yield return new SettingRow(setting.Name, setting.ShowMasked(settings), setting.HasDefault ? setting.Show(Defaults) : null, setting.Reloadable);
+                yield return new SettingRow(setting.Name, setting.ShowMasked(settings), setting.HasDefault ? setting.Show(DefaultsFor(settings.ConfFile)) : null, setting.Reloadable);
     }
+
+    /// <summary>What applies where nothing is said: with a configuration file, and without one.</summary>
+    internal static PoolerSettings DefaultsFor(string? file) => file is null ? Defaults : FileDefaults;
 
     internal static Setting<PoolerSettings>? Find(string name) => ByName.GetValueOrDefault(name);
 

@@ -121,6 +121,7 @@ public sealed class RestartedProgramTests : PoolerTest, IDisposable
         unix_socket_dir = {_directory.Path}
         pidfile = {PidFile}
         auth_type = trust
+        pool_mode = transaction
         http_port = {_httpPort}
         {more}
 

@@ -55,7 +55,7 @@ public sealed class CheckTests(PostgresForPooler postgres) : IDisposable
         await pooler.UpAsync();
         for (var times = 1; times <= 2; times++)
         {
-            foreach (var warning in new[] { "pool_mode is not set", "server_lifetime: 0 uses", "the pools may open up to 300 server connections" })
+            foreach (var warning in new[] { "server_lifetime: 0 uses", "the pools may open up to 300 server connections" })
                 Assert.Contains("WARNING", await pooler.LineAsync(warning, times));
             if (times == 1) pooler.Signal(PosixHangUp);
         }

@@ -54,7 +54,7 @@ public sealed class ConfigurationAdviceTests : IDisposable
     [InlineData("default_pool_size = 0", "default_pool_size: 0 leaves pools without a limit")]
     [InlineData("max_db_connections = 10", "default_pool_size: 20 is never reached")]
     [InlineData("max_client_conn = 900", "max_client_conn: 900 clients and 20 server connections need more than the 1000 file descriptors")]
-    [InlineData("max_prepared_statements = 0", "max_prepared_statements: 0 makes prepared statements of drivers fail")]
+    [InlineData("pool_mode = transaction\nmax_prepared_statements = 0", "max_prepared_statements: 0 makes prepared statements of drivers fail")]
     [InlineData("query_wait_timeout = 0", "query_wait_timeout: 0 lets clients wait")]
     [InlineData("reserve_pool_size = 1\nreserve_pool_timeout = 0", "reserve_pool_timeout: 0 switches the reserve off")]
     [InlineData("reserve_pool_size = 1\nreserve_pool_timeout = 120", "reserve_pool_timeout: not below query_wait_timeout")]

@@ -84,10 +84,19 @@ public sealed class IniSyntaxTests : IDisposable
     }
 
     [Fact]
-    public void A_file_without_pool_mode_is_told_of_the_other_default()
+    public void A_file_that_does_not_set_pool_mode_means_session_as_in_PgBouncer_and_no_file_means_transaction()
     {
-        const string message = "pool_mode is not set: this pooler then takes transaction, PgBouncer session; set it to either";
-        Assert.Contains(_files.Load("[pgbouncer]\n[databases]\n* = host=x\n").Warnings, w => w.Message == message);
-        Assert.DoesNotContain(_files.Load("[pgbouncer]\npool_mode = transaction\n[databases]\n* = host=x\n").Warnings, w => w.Message == message);
+        var silent = _files.Load("[pgbouncer]\n[databases]\n* = host=x\n");
+        Assert.DoesNotContain(silent.Warnings, w => w.Message.Contains("pool_mode", StringComparison.Ordinal));
+        Assert.Equal(("session", "session"), PoolModeOf(silent));
+        Assert.Equal(("statement", "session"), PoolModeOf(_files.Load("[pgbouncer]\npool_mode = statement\n[databases]\n* = host=x\n")));
+        Assert.Equal(("transaction", "transaction"), PoolModeOf(ConfigurationLoader.Load(
+            new ConfigurationSources { Environment = new Dictionary<string, string> { ["DATABASES_HOST"] = "x" } })));
+    }
+
+    private static (string? Value, string? Default) PoolModeOf(ConfigurationResult result)
+    {
+        var row = SettingsTable.Describe(result.Configuration!.Settings).Single(r => r.Key == "pool_mode");
+        return (row.Value, row.Default);
     }
 }
