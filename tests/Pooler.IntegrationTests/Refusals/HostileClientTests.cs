@@ -31,7 +31,7 @@ public sealed class HostileClientTests(PostgresForPooler postgres) : RefusalTest
         foreach (var length in lengths.Where(l => l is < 4 or > 65539))
         {
             using var client = await BeginAsync(pooler);
-            await client.SendAsync(HostileConnection.Message('p', length, [.. mechanism, .. BigEndian(first.Length), .. first]));
+            await client.SendAsync(HostileConnection.Announcing('p', length, [.. mechanism, .. BigEndian(first.Length), .. first]));
             await RefusalAsync(client);
         }
         // And no end of anything.
@@ -195,7 +195,7 @@ public sealed class HostileClientTests(PostgresForPooler postgres) : RefusalTest
             foreach (var (type, body) in new[] { ('P', "name\0SELECT 1"), ('C', "Sname"), ('D', "Sname"), ('B', "portal"), ('B', "\0name"), ('E', "portal"), ('S', ""), ('H', ""), ('X', "") })
             {
                 using var client = await pooler.LoginAsync(bystander.Database);
-                await client.SendAsync(HostileConnection.Message(type, length, Encoding.ASCII.GetBytes(body)));
+                await client.SendAsync(HostileConnection.Announcing(type, length, Encoding.ASCII.GetBytes(body)));
                 if (length > 0 && type == 'B')
                 {
                     // A statement's name may follow yet, but not for ever.
@@ -209,7 +209,7 @@ public sealed class HostileClientTests(PostgresForPooler postgres) : RefusalTest
             foreach (var type in "QPBdfF")
             {
                 using var client = await pooler.LoginAsync(bystander.Database);
-                await client.SendAsync(HostileConnection.Message(type, length, [0, .. "SELECT 1"u8]));
+                await client.SendAsync(HostileConnection.Announcing(type, length, [0, .. "SELECT 1"u8]));
                 client.HalfClose();
                 await client.ReadToEndAsync();
             }

@@ -93,8 +93,8 @@ internal sealed class HostileConnection(Socket socket, int number, CancellationT
         return writer.Written.ToArray();
     }
 
-    /// <summary>The length announced may have nothing to do with what follows.</summary>
-    public static byte[] Message(char type, int length, params byte[] body)
+    /// <summary>A message whose length has nothing to do with what follows.</summary>
+    public static byte[] Announcing(char type, int length, params byte[] body)
     {
         var bytes = new byte[5 + body.Length];
         bytes[0] = (byte)type;
@@ -104,7 +104,7 @@ internal sealed class HostileConnection(Socket socket, int number, CancellationT
     }
 
     /// <summary>A message whose length is right.</summary>
-    public static byte[] Message(char type, params byte[] body) => Message(type, body.Length + 4, body);
+    public static byte[] Message(char type, params byte[] body) => Announcing(type, body.Length + 4, body);
 
     /// <summary>What the pooler says first, without its length: the protocol version and what follows it.</summary>
     public async Task<byte[]> ReadStartupAsync() => await ReadExactlyAsync(BinaryPrimitives.ReadInt32BigEndian(await ReadExactlyAsync(4)) - 4);

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Pooler.Engine.Configuration;
 using Xunit;
@@ -37,6 +38,23 @@ public abstract class RefusalTest(PostgresForPooler postgres) : PoolerTest(postg
         return new Bystander(pooler, database, await pooler.LoginAsync(database));
     }
 
+    /// <summary>What no state allows: an exception where bytes should have been judged.</summary>
+    internal static void AssertNothingBroke(RecordingLog log) =>
+        Assert.DoesNotContain(log.Lines, line => line.Contains("handler failed") || line.Contains("timer failed"));
+
+    /// <summary>Takes what comes, whatever it is, to its end.</summary>
+    internal static async Task DrainAsync(RawClient client)
+    {
+        try
+        {
+            while (true) await client.ReadByteAsync();
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            // That was it.
+        }
+    }
+
     /// <summary>That the conversation ends with an error, in a message or at the end of the stream at the latest.</summary>
     internal static async Task<RawMessage> RefusalAsync(RawClient client)
     {
@@ -52,17 +70,31 @@ public abstract class RefusalTest(PostgresForPooler postgres) : PoolerTest(postg
 /// <summary>A client that an attack on others must not concern.</summary>
 internal sealed class Bystander(RunningPooler pooler, string database, RawClient client) : IDisposable
 {
+    private static int _questions;
+
     public string Database => database;
 
     public RawClient Client => client;
 
-    /// <summary>It is still served, and so is a newcomer.</summary>
+    /// <summary>It is still served, and so is a newcomer, each with the answer to its own question.</summary>
     public async Task AssertServedAsync()
     {
-        Assert.Equal("4711", await client.ScalarAsync("SELECT 4711"));
+        await AssertServedAsync(client);
         using var newcomer = await pooler.LoginAsync(database);
-        Assert.Equal("4712", await newcomer.ScalarAsync("SELECT 4712"));
+        await AssertServedAsync(newcomer);
+    }
+
+    /// <summary>Asks and asks, until it is told to stop.</summary>
+    public async Task AskUntilAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested) await AssertServedAsync(client);
     }
 
     public void Dispose() => client.Dispose();
+
+    private static async Task AssertServedAsync(RawClient asking)
+    {
+        var question = $"{Interlocked.Increment(ref _questions)}";
+        Assert.Equal($"T D({question}) C(SELECT 1) Z(I)", await asking.Query($"SELECT {question}").AskAsync());
+    }
 }
