@@ -28,6 +28,7 @@ internal sealed class Checks(Deployment deployment, PoolerProgram program, Obser
         await RightsAsync();
         await CommandsAsync();
         await TablesAsync();
+        await ExporterAsync();
         await PauseAsync();
         await SignalsAsync();
     }
@@ -226,6 +227,32 @@ internal sealed class Checks(Deployment deployment, PoolerProgram program, Obser
         await RowsAsync(console, "POOLS", ["database", "user", "pool_mode"], "database", "user");
         await RowsAsync(console, "STATS", ["database"], "database");
         await RowsAsync(console, "LISTS", ["list", "items"], "list");
+    }
+
+    /// <summary>As Prometheus exporters read the console: with psycopg2, by the names of columns; numbers become metrics.</summary>
+    private async Task ExporterAsync()
+    {
+        const string script = """
+            import sys, psycopg2
+            connection = psycopg2.connect(host='127.0.0.1', port=int(sys.argv[1]), user=sys.argv[2], dbname='pgbouncer')
+            connection.set_session(autocommit=True)
+            cursor = connection.cursor()
+            for table in ('STATS', 'POOLS', 'DATABASES', 'LISTS', 'USERS'):
+                cursor.execute('SHOW %s;' % table)
+                names = [column.name for column in cursor.description]
+                for cells in cursor.fetchall():
+                    row = dict(zip(names, cells))
+                    labels = [row[n] for n in ('database', 'user', 'name', 'list') if isinstance(row.get(n), str)]
+                    for name, value in row.items():
+                        if not isinstance(value, str) and value is not None:
+                            print(table, *labels, name, 'counts' if value >= 0 else value, sep='/')
+            """;
+        var python = new Command(await Tools.PythonWithPsycopg2Async(cancellationToken: cancelled), "-c", script, $"{deployment.Port}", Deployment.Monitor);
+        foreach (var metric in (await python.RunCheckedAsync(cancelled)).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var end = metric.LastIndexOf('/');
+            seen.Add($"metric {metric[..end]}", metric[(end + 1)..]);
+        }
     }
 
     private async Task PauseAsync()

@@ -62,7 +62,7 @@ internal static partial class Differences
         var order = new Dictionary<string, int>();
         foreach (var (what, seen) in theirs)
         {
-            if (Gone.Contains(what)) continue;
+            if (Gone.Contains(what) || Gone.Any(g => what.StartsWith($"metric {g.Replace(" ", "/", StringComparison.Ordinal)}/", StringComparison.Ordinal)) || what.EndsWith("/reserve_pool", StringComparison.Ordinal)) continue;
             var expected = Meant.TryGetValue(what, out var meant) ? meant : Rules.Aggregate(seen, (text, rule) => rule.Theirs.Replace(text, rule.Ours));
             // Some things are done more than once.
             var times = order[what] = order.GetValueOrDefault(what) + 1;

@@ -21,6 +21,7 @@ public sealed class DropInTests(TlsPostgres postgres)
         using var deployment = await Deployment.CreateAsync(postgres, Cancelled);
         var theirs = await ObserveAsync(deployment, await Tools.PgBouncerAsync(cancellationToken: Cancelled));
         var ours = await ObserveAsync(deployment, PoolerProgram.Executable);
+        Assert.True(theirs.All.Count(o => o.What.StartsWith("metric ", StringComparison.Ordinal)) > 100, "exporters see little");
         var differences = Differences.Between(theirs.All, ours.All);
         differences.AddRange(Differences.OutOfOrder(theirs.All, ours.All));
         Assert.True(differences.Count == 0, string.Join('\n', differences));
