@@ -176,6 +176,7 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _writer.AuthenticationOk();
         foreach (var (name, value) in ConsoleParameters.Reported) _writer.ParameterStatus(name, value);
         CancelKey.WriteTo(_writer);
+        if (_context.Engine.Settings.LoginNotifyMessage is { Length: > 0 } message) new PgError("NOTICE", "00000", message).WriteNoticeTo(_writer);
         Ready();
         Flush();
     }

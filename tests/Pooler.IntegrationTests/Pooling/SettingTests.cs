@@ -221,13 +221,16 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Login_notify_message_is_a_notice_before_the_first_ready(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { LoginNotifyMessage = "maintenance at noon" });
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        await client.Startup(database, PostgresForPooler.Trusted).SendAsync();
-        var answer = await client.ReadToReadyAsync();
-        var notice = Assert.Single(answer, m => m.Type == 'N');
-        Assert.Equal("NOTICE 00000 maintenance at noon", $"{notice.Field('S')} {notice.Field('C')} {notice.Field('M')}");
-        Assert.Equal(['K', 'N', 'Z'], answer.Select(m => m.Type).TakeLast(3));
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { LoginNotifyMessage = "maintenance at noon", AdminUsers = PostgresForPooler.Trusted });
+        foreach (var name in new[] { database, "pgbouncer" })
+        {
+            using var client = await RawClient.ConnectAsync(pooler.EndPoint);
+            await client.Startup(name, PostgresForPooler.Trusted).SendAsync();
+            var answer = await client.ReadToReadyAsync();
+            var notice = Assert.Single(answer, m => m.Type == 'N');
+            Assert.Equal("NOTICE 00000 maintenance at noon", $"{notice.Field('S')} {notice.Field('C')} {notice.Field('M')}");
+            Assert.Equal(['K', 'N', 'Z'], answer.Select(m => m.Type).TakeLast(3));
+        }
     }
 
     [Theory, MemberData(nameof(Backends))]
