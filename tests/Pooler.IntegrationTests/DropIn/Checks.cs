@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using System.Text.RegularExpressions;
 using LocalRun.Processes;
 using LocalRun.Provisioning;
 using Npgsql;
@@ -10,7 +11,7 @@ using Testing;
 namespace Pooler.IntegrationTests.DropIn;
 
 /// <summary>What people, programs and monitoring do to a pooler, and how it answers.</summary>
-internal sealed class Checks(Deployment deployment, PoolerProgram program, Observations seen, CancellationToken cancelled)
+internal sealed partial class Checks(Deployment deployment, PoolerProgram program, Observations seen, CancellationToken cancelled)
 {
     private const string WhoAmI = "SELECT session_user || ' in ' || current_database()";
 
@@ -275,11 +276,14 @@ internal sealed class Checks(Deployment deployment, PoolerProgram program, Obser
         const int hup = 1, term = 15, usr1 = 10, usr2 = 12;
         File.WriteAllText(deployment["pgbouncer.ini"], File.ReadAllText(deployment["pgbouncer.ini"]).Replace("default_pool_size = 10", "default_pool_size = 12", StringComparison.Ordinal));
         File.AppendAllText(deployment["userlist.txt"], $"\"{Deployment.Owner}\" \"new\"\n");
+        // As logrotate does it.
+        File.Move(deployment["pgbouncer.log"], deployment["pgbouncer.log.1"]);
         program.Signal(hup);
         using var console = await ConsoleAsync(Deployment.Admin);
         await Eventually.TrueAsync(
             async () => await ShowAsync(console, "CONFIG") is var (_, rows) && rows.Single(r => r[0] == "default_pool_size")[1] == "12", cancellationToken: cancelled);
         seen.Add("HUP", "reads the files again");
+        await Eventually.TrueAsync(() => File.Exists(deployment["pgbouncer.log"]), cancellationToken: cancelled);
         foreach (var (signal, line) in new[] { (usr1, "got SIGUSR1, pausing all activity"), (usr2, "got SIGUSR2, continuing from PAUSE") })
         {
             program.Signal(signal);
@@ -292,6 +296,8 @@ internal sealed class Checks(Deployment deployment, PoolerProgram program, Obser
         program.Signal(term);
         // 1.18 leaves at once, from 1.23 on TERM waits for clients, of which there are none.
         seen.Add("TERM", $"exit code {await program.ExitAsync()}");
+        foreach (var log in new[] { "pgbouncer.log.1", "pgbouncer.log" })
+            seen.Add(log, string.Join(", ", File.ReadLines(deployment[log]).Select(l => Prefix().IsMatch(l) ? "prefix" : l).Distinct()));
         seen.Add("pidfile after the end", File.Exists(deployment["pgbouncer.pid"]) ? "there" : "gone");
         seen.Add("socket after the end", File.Exists(deployment[$".s.PGSQL.{deployment.Port}"]) ? "there" : "gone");
     }
@@ -391,6 +397,9 @@ internal sealed class Checks(Deployment deployment, PoolerProgram program, Obser
         }
         return columns;
     }
+
+    [GeneratedRegex(@"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S+ \[\d+\] (LOG|WARNING|ERROR|FATAL|DEBUG|NOISE) ")]
+    private static partial Regex Prefix();
 
     private static string Words(Exception e) => e is PostgresException error ? $"{error.Severity} {error.SqlState} {error.MessageText}" : "connection lost";
 

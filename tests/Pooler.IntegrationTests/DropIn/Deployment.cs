@@ -90,6 +90,7 @@ internal sealed class Deployment : IDisposable
         // PgBouncer gives up being root, and leaves its pidfile and log here.
         if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(_directory.Path, (UnixFileMode)0b111_111_111);
 
+        foreach (var left in System.IO.Directory.GetFiles(Directory)) File.Delete(left);
         var authority = _postgres.Authority;
         _directory.Write("ca.crt", authority.AuthorityPem);
         Write("bouncer", authority.Issue("pgbouncer", ["localhost", "127.0.0.1"]));
