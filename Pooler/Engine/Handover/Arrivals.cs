@@ -73,7 +73,7 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
             case FrameKind.Pool:
                 var state = PoolState.Read(frame.Body);
                 lock (_pools) _pools[(state.Database, state.User)] = state;
-                if (!_isLate && FindPool(state.Database, state.User) is { } pool) pool.Restore(state);
+                if (FindPool(state.Database, state.User) is { } pool) Restore(pool, state);
                 break;
             case FrameKind.Server:
                 TakeServer(frame);
@@ -87,6 +87,15 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
             default:
                 throw new HandoverException($"{frame.Kind} in the middle of the handover");
         }
+    }
+
+    private void Restore(Pool pool, PoolState state)
+    {
+        // At once: its clients come next.
+        pool.Restore(state);
+        var loop = core.Loops[0];
+        if (_isLate) loop.Post(_ => pool.StatisticsOf(loop).Add(state.Totals), null);
+        else pool.StatisticsOf(loop).Add(state.Totals);
     }
 
     private void TakeServer(Frame frame)
@@ -173,7 +182,9 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
         var server = ServerSession.Restore(core.ContextOf(loop), connection, pool, id, state, _statements);
         PoolState? known;
         lock (_pools) _pools.TryGetValue((state.Database, state.PoolUser), out known);
-        if (known is not null && !pool.IsSameWay(known)) server.CloseNeeded = true;
+        // Without a welcome the pool needs a server of its own to learn from. A PgBouncer's could not be given to others
+        // anyway: what it has been told, and what it has still to answer, is not known.
+        if (pool.Welcome is null || (known is not null && !pool.IsSameWay(known))) server.CloseNeeded = true;
         Servers++;
         return server;
     }

@@ -63,11 +63,12 @@ internal sealed class PgBouncerHandover
             }
             if (row.Keys is { } keys) pool.User.RestoreKeys(keys);
             var writer = new StateWriter();
-            ClientOf(core, row, pool, user).WriteTo(writer);
-            if (row.Number("link") != 0 && servers.Remove(row.Number("link"), out var server))
+            var isLinked = servers.Remove(row.Number("link"), out var server);
+            ClientOf(core, row, pool, user, isLinked).WriteTo(writer);
+            if (isLinked)
             {
-                ServerOf(core, server, pool).WriteTo(writer);
-                frames.Add(new Frame(FrameKind.Pair, writer.Written.ToArray(), [row.Descriptor, server.Descriptor]));
+                ServerOf(core, server!, pool).WriteTo(writer);
+                frames.Add(new Frame(FrameKind.Pair, writer.Written.ToArray(), [row.Descriptor, server!.Descriptor]));
             }
             else
             {
@@ -109,7 +110,7 @@ internal sealed class PgBouncerHandover
         return database is null || database.Removed ? null : core.Directory.GetPool(database, core.Directory.FindUser(userName) ?? core.Directory.AddUser(userName));
     }
 
-    private static ClientHandover ClientOf(EngineCore core, Row row, Pool pool, string user) => new()
+    private static ClientHandover ClientOf(EngineCore core, Row row, Pool pool, string user, bool isLinked) => new()
     {
         Id = core.NextServerId(),
         Database = pool.Database.Name,
@@ -122,6 +123,8 @@ internal sealed class PgBouncerHandover
         Mode = pool.Mode,
         StartupParameters = row.Parameters,
         Parameters = row.Parameters,
+        // A query may be running: until its ReadyForQuery its server is not fit for anybody else.
+        InBatch = isLinked,
         Buffers = new BufferState([], []),
     };
 

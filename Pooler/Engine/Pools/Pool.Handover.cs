@@ -28,17 +28,26 @@ public sealed partial class Pool
         };
     }
 
-    /// <summary>Goes on where another process has left off. Before the pool is used.</summary>
+    /// <summary>Goes on where another process has left off. What is known here already is newer, and stays. Any thread.</summary>
     internal void Restore(PoolState state)
     {
-        if (state.Welcome is { } parameters && _welcome is null) _welcome = new Welcome(parameters, state.Tracked);
-        if (state.FoundSecret is { } text)
+        if (state.FoundSecret is { } text && _learned is null)
         {
             var secret = state.FoundSecretIsPlain ? Secret.FromPassword(text) : Secret.Parse(text);
             _learned = new Learned(new ServerCredentials(User.Name, secret, Split(state.FoundKeys)), User.Secret);
         }
         if (Split(state.UserKeys) is { } keys) User.RestoreKeys(keys);
-        _statistics[0].Restore(state.Totals);
+        if (state.Welcome is not { } parameters) return;
+        List<PoolWaiter>? welcomed = null;
+        lock (_lock)
+        {
+            if (_welcome is not null) return;
+            _welcome = new Welcome(parameters, state.Tracked);
+            // A release of the servers that follow could pick them.
+            if (_waiters.WelcomeCount > 0) welcomed = _waiters.Drain(static w => w.WaitsForWelcome);
+        }
+        if (welcomed is null) return;
+        foreach (var waiter in welcomed) waiter.OnWelcome();
     }
 
     /// <summary>Whether another process reached its servers as this one would.</summary>

@@ -180,9 +180,9 @@ public sealed partial class Pool
         }
         lock (_lock)
         {
-            // A server is logged in: the welcome is known, and the queue must not hold waiters for it that a release
-            // could pick.
-            welcomed = waiter.WaitsForWelcome && SharedCount > _opening;
+            // A server is logged in: the welcome is known, unless the server has come from a PgBouncer, and the queue must
+            // not hold waiters for it that a release could pick.
+            welcomed = waiter.WaitsForWelcome && _welcome is not null && SharedCount > _opening;
             if (!waiter.WaitsForWelcome && !Database.IsHeld && FindIdle(loop) is { } server)
             {
                 if (_waiters.Count == 0 && !NeedsCheck(server, loop.Now))

@@ -19,13 +19,21 @@ public sealed class PoolStatistics
     internal long Binds;
     internal long Logins;
 
-    /// <summary>Goes on counting where another process has left off. Before the loop runs.</summary>
-    internal void Restore(PoolTotals totals)
+    /// <summary>Counts in what another process has counted.</summary>
+    internal void Add(PoolTotals totals)
     {
-        (ServerAssignments, Transactions, Queries) = (totals.ServerAssignments, totals.Transactions, totals.Queries);
-        (BytesReceived, BytesSent) = (totals.BytesReceived, totals.BytesSent);
-        (TransactionTime, QueryTime, WaitTime) = (totals.TransactionTime, totals.QueryTime, totals.WaitTime);
-        (ClientParses, ServerParses, Binds, Logins) = (totals.ClientParses, totals.ServerParses, totals.Binds, totals.Logins);
+        ServerAssignments += totals.ServerAssignments;
+        Transactions += totals.Transactions;
+        Queries += totals.Queries;
+        BytesReceived += totals.BytesReceived;
+        BytesSent += totals.BytesSent;
+        TransactionTime += totals.TransactionTime;
+        QueryTime += totals.QueryTime;
+        WaitTime += totals.WaitTime;
+        ClientParses += totals.ClientParses;
+        ServerParses += totals.ServerParses;
+        Binds += totals.Binds;
+        Logins += totals.Logins;
     }
 }
 
