@@ -44,6 +44,7 @@ internal sealed class EngineCore : IPoolHost
     private volatile bool _isSuspended;
     private volatile Departure? _departure;
     private long _lastId;
+    private int _isHandingOver;
 
     public EngineCore(PoolerConfiguration configuration, IReadOnlyList<EventLoop> loops, ILogger logger, TimeProvider timeProvider,
         INameResolver? resolver = null)
@@ -119,7 +120,13 @@ internal sealed class EngineCore : IPoolHost
     }
 
     /// <summary>Another process is taking over from this one.</summary>
-    public bool IsHandingOver { get; set; }
+    public bool IsHandingOver => Volatile.Read(ref _isHandingOver) != 0;
+
+    /// <summary>False when another process is at it already.</summary>
+    public bool TryBeginHandover() => Interlocked.Exchange(ref _isHandingOver, 1) == 0;
+
+    /// <summary>It has failed.</summary>
+    public void EndHandover() => Volatile.Write(ref _isHandingOver, 0);
 
     /// <summary>A PgBouncer has got the sockets (SHOW FDS): when the suspended process ends now, it must leave them alone.</summary>
     public bool HasShownDescriptors { get; set; }
@@ -133,7 +140,7 @@ internal sealed class EngineCore : IPoolHost
 
     /// <summary>
     /// While the process before this one still serves clients: asks it whether a cancel request, which may come with its
-    /// connection (else -1), is for one of them. False when it could not be asked.
+    /// connection (else -1), is for one of them. Does not wait; false when it cannot be asked.
     /// </summary>
     public Func<byte[], int, bool>? PassCancelOn { get; set; }
 
@@ -162,9 +169,13 @@ internal sealed class EngineCore : IPoolHost
     {
         get
         {
-            var count = 0;
-            foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count + context.Consoles.Count + context.Cancels.Count;
-            return count;
+            // A login that becomes a client meanwhile counts once.
+            lock (Admission)
+            {
+                var count = 0;
+                foreach (var context in _contexts) count += context.Clients.Count + context.Logins.Count + context.Consoles.Count + context.Cancels.Count;
+                return count;
+            }
         }
     }
 

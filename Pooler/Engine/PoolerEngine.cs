@@ -156,19 +156,30 @@ public sealed class PoolerEngine : IAsyncDisposable
         _listener.Start();
     }
 
-    /// <summary>Begins to hand over to another process, on the connection of a console that has been freed for it.</summary>
+    /// <summary>Why nothing can be handed over now; null when it can. The pooler's state would be lost by it.</summary>
+    internal string? ObjectionToHandover() =>
+        IsShuttingDown ? "pooler is shutting down"
+        : StandsStill ? "already suspended/paused"
+        : _core.Directory.Databases.Any(d => d.Paused) ? "cannot suspend with paused databases"
+        : null;
+
+    /// <summary>Tells whoever asks for a handover at once why there can be none now.</summary>
     /// <exception cref="AdministrationException">It cannot be done now.</exception>
     internal void CheckHandover()
     {
-        if (IsShuttingDown) throw new AdministrationException("pooler is shutting down");
-        if (StandsStill) throw new AdministrationException("already suspended/paused");
-        if (_core.Directory.Databases.Any(d => d.Paused)) throw new AdministrationException("cannot suspend with paused databases");
+        if (ObjectionToHandover() is { } objection) throw new AdministrationException(objection);
         if (_core.IsHandingOver) throw new AdministrationException("another process is taking over already");
     }
 
+    /// <summary>Begins to hand over to another process, on the connection of a console that has been freed for it.</summary>
     internal void BeginHandover(HandoverChannel channel)
     {
-        _core.IsHandingOver = true;
+        // Both of two that have asked on different loops may have been told that there is no other.
+        if (!_core.TryBeginHandover())
+        {
+            channel.Dispose();
+            return;
+        }
         new Thread(new Departure(this, channel).Run) { Name = "pooler-handover", IsBackground = true }.Start();
     }
 

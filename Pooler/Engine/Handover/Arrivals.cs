@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
@@ -9,10 +8,14 @@ namespace Pooler.Engine.Handover;
 /// <summary>Puts what another process hands over in place here.</summary>
 internal sealed class Arrivals(EngineCore core, LoopGroup group)
 {
+    /// <summary>In a frame, in place of a descriptor that a connection has been made of.</summary>
+    private const int Taken = -1;
+
     private readonly Dictionary<long, PreparedStatement> _statements = [];
     private readonly Dictionary<(string, string), PoolState> _pools = [];
     private readonly List<Connection> _connections = [];
     private int _nextLoop;
+    private int _underWay;
 
     /// <summary>Whether what arrives goes on at once with the numbers that servers have had.</summary>
     private bool _isLate;
@@ -40,20 +43,32 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
             return;
         }
         var loop = group.ChooseForClient();
-        loop.Post(state =>
+        Interlocked.Increment(ref _underWay);
+        loop.Post(_ =>
         {
             try
             {
                 if (frame.Kind == FrameKind.Client) TakeClient(frame, loop);
                 else if (frame.Kind == FrameKind.Pair) TakePair(frame, loop);
-                else loop.CountAccepted(-1);
+                else throw new HandoverException($"{frame.Kind} after the handover");
             }
-            catch (Exception e) when (e is HandoverException or SocketException)
+            catch (Exception e)
             {
                 core.Log.ArrivalFailed(e.Message);
+                // Whatever it was, it concerns these sockets only; a client that a connection was made of counts with that.
+                if (frame.Descriptors is not [Taken, ..]) loop.CountAccepted(-1);
+                foreach (var descriptor in frame.Descriptors)
+                    if (descriptor != Taken) Libc.close(descriptor);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _underWay);
             }
         }, null);
     }
+
+    /// <summary>How many that came late are not in service yet. Any thread.</summary>
+    public int UnderWay => Volatile.Read(ref _underWay);
 
     /// <summary>The handover has failed: lets go of all sockets, which the other process has still.</summary>
     public void Abandon()
@@ -111,7 +126,7 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
             Libc.close(frame.Descriptors[0]);
             return;
         }
-        var server = RestoreServer(state, frame.Descriptors[0], pool, loop);
+        var server = RestoreServer(state, frame, 0, pool, loop);
         server.Connection!.ResumeReading();
         pool.AddRestored(server, loop, idle: true);
     }
@@ -122,7 +137,7 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
         var state = ClientHandover.Read(ref reader);
         reader.End();
         if (frame.Descriptors.Length != 1) throw new HandoverException("a client without its socket");
-        if (RestoreClient(state, frame.Descriptors[0], loop) is { } client) client.GoOn();
+        if (RestoreClient(state, frame, loop) is { } client) client.GoOn();
     }
 
     private void TakePair(Frame frame, LoopThread loop)
@@ -132,22 +147,58 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
         var serverState = ServerHandover.Read(ref reader);
         reader.End();
         if (frame.Descriptors.Length != 2) throw new HandoverException("a client and a server without their sockets");
-        if (RestoreClient(clientState, frame.Descriptors[0], loop) is not { } client)
+        if (RestoreClient(clientState, frame, loop) is not { } client)
         {
             Libc.close(frame.Descriptors[1]);
             return;
         }
         var pool = client.Pool;
-        var server = RestoreServer(serverState, frame.Descriptors[1], pool, loop);
+        ServerSession server;
+        try
+        {
+            server = RestoreServer(serverState, frame, 1, pool, loop);
+        }
+        catch when (_isLate)
+        {
+            client.Fail(PgError.Fatal(SqlState.ConnectionFailure, "the server connection could not be taken over from the process before"));
+            throw;
+        }
         pool.AddRestored(server, loop, idle: false);
         client.RestoreLink(server);
         client.GoOn();
     }
 
-    private ClientSession? RestoreClient(ClientHandover state, int descriptor, LoopThread loop)
+    private ClientSession? RestoreClient(ClientHandover state, Frame frame, LoopThread loop)
     {
-        var connection = Restore(loop, descriptor, state.Buffers);
-        ((LoopConnection)connection).MarkAccepted();
+        var connection = RestoreAccepted(loop, frame, state.Buffers);
+        try
+        {
+            return RestoreClient(state, connection, loop);
+        }
+        catch when (_isLate)
+        {
+            connection.Close();
+            throw;
+        }
+    }
+
+    private Connection RestoreAccepted(LoopThread loop, Frame frame, BufferState buffers)
+    {
+        try
+        {
+            var connection = Restore(loop, frame, 0, buffers);
+            ((LoopConnection)connection).MarkAccepted();
+            return connection;
+        }
+        catch
+        {
+            loop.CountAccepted(-1);
+            throw;
+        }
+    }
+
+    private ClientSession? RestoreClient(ClientHandover state, Connection connection, LoopThread loop)
+    {
         if (FindPool(state.Database, state.PoolUser) is { } pool)
         {
             Clients++;
@@ -174,12 +225,21 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
         return null;
     }
 
-    private ServerSession RestoreServer(ServerHandover state, int descriptor, Pool pool, EventLoop loop)
+    private ServerSession RestoreServer(ServerHandover state, Frame frame, int index, Pool pool, EventLoop loop)
     {
-        var connection = Restore(loop, descriptor, state.Buffers);
+        var connection = Restore(loop, frame, index, state.Buffers);
         // Later ones may have numbers that this process has given to others meanwhile.
         var id = _isLate ? core.NextServerId() : state.Id;
-        var server = ServerSession.Restore(core.ContextOf(loop), connection, pool, id, state, _statements);
+        ServerSession server;
+        try
+        {
+            server = ServerSession.Restore(core.ContextOf(loop), connection, pool, id, state, _statements);
+        }
+        catch when (_isLate)
+        {
+            connection.Close();
+            throw;
+        }
         PoolState? known;
         lock (_pools) _pools.TryGetValue((state.Database, state.PoolUser), out known);
         // Without a welcome the pool needs a server of its own to learn from. A PgBouncer's could not be given to others
@@ -189,8 +249,11 @@ internal sealed class Arrivals(EngineCore core, LoopGroup group)
         return server;
     }
 
-    private Connection Restore(EventLoop loop, int descriptor, BufferState buffers)
+    private Connection Restore(EventLoop loop, Frame frame, int index, BufferState buffers)
     {
+        var descriptor = frame.Descriptors[index];
+        // Also when it fails: the loop closes it then.
+        frame.Descriptors[index] = Taken;
         var connection = loop.Restore(descriptor, RemovedClient.Instance, buffers.Kept, buffers.Pending);
         if (!_isLate) _connections.Add(connection);
         return connection;

@@ -28,6 +28,8 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
 
     private readonly BlockingCollection<Parcel> _parcels = [];
     private readonly HashSet<Pool> _announced = [];
+    private readonly Arrivals _returning = new(engine.Core, engine.Group);
+    private int _packing;
     private volatile bool _successorGone;
 
     private EngineCore Core => engine.Core;
@@ -49,7 +51,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         {
             // Whatever it was: nothing has changed here, and this thread must not take the process down.
             Core.Log.HandoverFailed(e.Message);
-            Core.IsHandingOver = false;
+            Core.EndHandover();
             channel.Dispose();
             return;
         }
@@ -77,8 +79,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         var (endPoints, descriptors) = engine.ListeningDescriptors();
         if (descriptors.Length > HandoverChannel.MostDescriptors) throw new HandoverException($"{descriptors.Length} listening sockets");
         var writer = new StateWriter();
-        new HelloState(
-            Environment.ProcessId, [.. Core.Directory.Databases.Where(d => d.Disabled).Select(d => d.Name)], endPoints).WriteTo(writer);
+        new HelloState(Environment.ProcessId, endPoints).WriteTo(writer);
         channel.Send(FrameKind.Hello, writer, Limit, descriptors);
     }
 
@@ -91,6 +92,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         try
         {
             using var freeze = new LoopFreeze(Core.Loops, Limit);
+            CheckAgain();
             // Whoever waits keeps his place in the queue.
             ClientSession[] clients = [.. Core.Clients.Where(c => c.CanBeHandedOver)
                 .OrderBy(c => c.State == ClientState.Waiting ? c.WaitingSince : long.MaxValue)];
@@ -98,6 +100,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
             (clientCount, serverCount) = (clients.Length, idle.Length + clients.Count(c => c.Server is not null));
             SendAll(clients, idle);
             channel.Expect(FrameKind.Commit, Limit);
+            CheckAgain();
             channel.Send(FrameKind.Committed, Limit);
             committed = true;
             // Before any loop goes on: whoever becomes movable from here on is to follow.
@@ -106,9 +109,15 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         }
         finally
         {
-            if (!committed) Core.HoldAccepting(false);
+            if (!committed && !engine.IsSuspended) Core.HoldAccepting(false);
         }
         Core.Log.HandedOver(clientCount, serverCount, (Core.Now - started) / 1000);
+    }
+
+    /// <summary>The other process takes some time to start, and this one obeys meanwhile: what it was told must not be undone silently.</summary>
+    private void CheckAgain()
+    {
+        if (engine.ObjectionToHandover() is { } objection) throw new HandoverException(objection);
     }
 
     private void SendAll(ClientSession[] clients, ServerSession[] idle)
@@ -133,7 +142,9 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
             if (client.Server is { } server) channel.Send(kind, writer, Limit, client.Connection.Descriptor, server.Connection!.Descriptor);
             else channel.Send(kind, writer, Limit, client.Connection.Descriptor);
         }
-        channel.Send(FrameKind.End, BitConverter.GetBytes(Core.LastId), Limit);
+        var end = new StateWriter();
+        new EndState(Core.LastId, [.. Core.Directory.Databases.Where(d => d.Disabled).Select(d => d.Name)]).WriteTo(end);
+        channel.Send(FrameKind.End, end, Limit);
     }
 
     private static StateWriter Write(ClientSession client, long now, out FrameKind kind)
@@ -156,20 +167,21 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
     /// <summary>The other process has them now: nothing must stop this in the middle.</summary>
     private void Forget(ClientSession[] clients, ServerSession[] idle)
     {
-        void Try(Action forget)
-        {
-            try
-            {
-                forget();
-            }
-            catch (Exception e)
-            {
-                Core.Log.ForgettingFailed(e);
-            }
-        }
         // Servers first: what a waiter gives back must not go to one that is about to be forgotten as well.
         foreach (var server in idle) Try(server.Forget);
         foreach (var client in clients) Try(client.Forget);
+    }
+
+    private void Try(Action forget)
+    {
+        try
+        {
+            forget();
+        }
+        catch (Exception e)
+        {
+            Core.Log.ForgettingFailed(e);
+        }
     }
 
     private void ServeTheRest()
@@ -177,15 +189,21 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         while (true)
         {
             while (_parcels.TryTake(out var parcel, Period)) Send(parcel);
-            var left = Core.ClientCount;
-            if (left == 0 && _parcels.Count == 0) return;
+            if (NobodyIsLeft()) return;
             foreach (var client in Core.Clients) Offer(client);
             // Servers that nobody here will need again must not stand in the way of the other process's.
-            var needed = Core.Clients.Select(c => c.Pool).Concat(Core.Logins.Select(l => l.Pool)).OfType<Pool>().ToHashSet();
+            var needed = Core.Clients.Select(c => c.Pool).Concat(Core.Logins.Select(l => l.WaitsIn ?? l.Pool)).OfType<Pool>().ToHashSet();
             foreach (var pool in Core.Directory.Pools)
                 if (!needed.Contains(pool)) pool.CloseIdleAndOpening("handed over to another process");
         }
     }
+
+    /// <summary>
+    /// In the order in which somebody goes from one place to the next: whoever leaves one before it is looked at is found
+    /// in a later one.
+    /// </summary>
+    private bool NobodyIsLeft() =>
+        _returning.UnderWay == 0 && Core.ClientCount == 0 && Volatile.Read(ref _packing) == 0 && _parcels.Count == 0;
 
     /// <summary>On the client's loop: takes it out of service, if it can be handed over, and passes it to the sending thread.</summary>
     private void Pack(ClientSession client)
@@ -204,8 +222,10 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
             foreach (var descriptor in descriptors) Libc.close(descriptor);
             return;
         }
-        client.Forget();
+        Interlocked.Increment(ref _packing);
+        Try(client.Forget);
         _parcels.Add(new Parcel(pool, new Frame(kind, body, descriptors)));
+        Interlocked.Decrement(ref _packing);
     }
 
     private void Send(Parcel parcel)
@@ -221,7 +241,7 @@ internal sealed class Departure(PoolerEngine engine, HandoverChannel channel)
         {
             _successorGone = true;
             // Back into service here: it has not been taken.
-            new Arrivals(Core, engine.Group).TakeLate(parcel.Frame);
+            _returning.TakeLate(parcel.Frame);
         }
     }
 

@@ -28,7 +28,7 @@ internal enum FrameKind : ushort
     /// <summary>Old to new: <see cref="ClientHandover"/> and <see cref="ServerHandover"/> linked to each other, with both sockets.</summary>
     Pair,
 
-    /// <summary>Old to new: that was all that can be handed over now. The last number that was given to a connection.</summary>
+    /// <summary>Old to new: <see cref="EndState"/>; that was all that can be handed over now.</summary>
     End,
 
     /// <summary>New to old: all is understood and in place.</summary>

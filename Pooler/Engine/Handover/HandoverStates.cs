@@ -10,22 +10,36 @@ namespace Pooler.Engine.Handover;
 // old one as well: it is the newer program that reads.
 
 /// <summary>The first word: who hands over, and the sockets that it listens on, whose descriptors come along in this order.</summary>
-internal sealed record HelloState(int ProcessId, string[] DisabledDatabases, EndPoint[] Listening)
+internal sealed record HelloState(int ProcessId, EndPoint[] Listening)
 {
     public const int CurrentVersion = 1;
 
     public void WriteTo(StateWriter writer) => writer
         .Int32(CurrentVersion).Int32(ProcessId)
-        .List(DisabledDatabases, static (w, name) => w.Text(name)).List(Listening, static (w, endPoint) => w.EndPoint(endPoint));
+        .List(Listening, static (w, endPoint) => w.EndPoint(endPoint));
 
     public static HelloState Read(ReadOnlySpan<byte> bytes)
     {
         var reader = new StateReader(bytes);
         if (reader.Int32() is var version and not CurrentVersion)
             throw new HandoverException($"the running process hands over in version {version} of the format, and this program knows {CurrentVersion}");
-        var state = new HelloState(
-            reader.Int32(),
-            reader.List(static (ref StateReader r) => r.Text()), reader.List(static (ref StateReader r) => r.EndPoint()));
+        var state = new HelloState(reader.Int32(), reader.List(static (ref StateReader r) => r.EndPoint()));
+        reader.End();
+        return state;
+    }
+}
+
+/// <summary>The last word before the new process goes on.</summary>
+/// <param name="LastId">The last number that was given to a connection.</param>
+/// <param name="DisabledDatabases">What DISABLE holds for at this moment.</param>
+internal sealed record EndState(long LastId, string[] DisabledDatabases)
+{
+    public void WriteTo(StateWriter writer) => writer.Int64(LastId).List(DisabledDatabases, static (w, name) => w.Text(name));
+
+    public static EndState Read(ReadOnlySpan<byte> bytes)
+    {
+        var reader = new StateReader(bytes);
+        var state = new EndState(reader.Count(), reader.List(static (ref StateReader r) => r.Text()));
         reader.End();
         return state;
     }

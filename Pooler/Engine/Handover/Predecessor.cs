@@ -20,11 +20,12 @@ public sealed class Predecessor : IDisposable
     private readonly HelloState _hello;
     private readonly List<(EndPoint EndPoint, Socket Socket)> _listening = [];
     private EngineCore? _core;
+    private CancelPassage? _cancels;
 
     private Predecessor(PgBouncerHandover pgBouncer)
     {
         _pgBouncer = pgBouncer;
-        _hello = new HelloState(pgBouncer.ProcessId, [], []);
+        _hello = new HelloState(pgBouncer.ProcessId, []);
         _listening.AddRange(pgBouncer.TakeListening());
     }
 
@@ -126,19 +127,16 @@ public sealed class Predecessor : IDisposable
                 return;
             }
             _channel.Send(FrameKind.Begin, BitConverter.GetBytes(Environment.ProcessId), Limit);
-            while (true)
+            EndState? end = null;
+            while (end is null)
             {
                 var frame = _channel.Receive(Limit) ?? throw new HandoverException("the running process has broken it off");
-                if (frame.Kind == FrameKind.End)
-                {
-                    if (frame.Body.Length != sizeof(long)) throw new HandoverException("an end without the last number");
-                    core.StartIdsAfter(BitConverter.ToInt64(frame.Body));
-                    break;
-                }
-                frames.Add(frame);
+                if (frame.Kind == FrameKind.End) end = EndState.Read(frame.Body);
+                else frames.Add(frame);
             }
+            core.StartIdsAfter(end.LastId);
             arrivals.Take(frames);
-            foreach (var name in _hello.DisabledDatabases)
+            foreach (var name in end.DisabledDatabases)
                 if (core.Directory.FindDatabase(name) is { } database) database.Disabled = true;
             _channel.Send(FrameKind.Commit, Limit);
             _channel.Expect(FrameKind.Committed, Limit);
@@ -150,7 +148,8 @@ public sealed class Predecessor : IDisposable
         }
         foreach (var pool in core.Directory.Pools) pool.CloseServers("database configuration changed", static server => server.CloseNeeded);
         _core = core;
-        core.PassCancelOn = PassCancelOn;
+        _cancels = new CancelPassage(_channel, Limit);
+        core.PassCancelOn = _cancels.TryPass;
         core.Log.TakenOver(ProcessId, arrivals.Clients, arrivals.Servers);
         foreach (var (_, socket) in _listening) socket.SafeHandle.Dispose();
         _listening.Clear();
@@ -168,22 +167,8 @@ public sealed class Predecessor : IDisposable
             _core!.Log.ArrivalFailed(e.Message);
         }
         _core!.PassCancelOn = null;
+        _cancels!.Dispose();
         _core.Log.PredecessorEnded(ProcessId);
-    }
-
-    /// <summary>A cancel request that is for nobody here may be for a client that is still there.</summary>
-    private bool PassCancelOn(byte[] key, int descriptor)
-    {
-        try
-        {
-            if (descriptor >= 0) _channel.Send(FrameKind.Cancel, key, Limit, descriptor);
-            else _channel.Send(FrameKind.Cancel, key, Limit);
-            return true;
-        }
-        catch (Exception e) when (e is HandoverException or ObjectDisposedException)
-        {
-            return false;
-        }
     }
 
     /// <summary>False when it is a PgBouncer, which knows no such command.</summary>

@@ -35,6 +35,13 @@ internal abstract partial class LoopConnection
         if (pending.IsEmpty)
             return;
         _output.Append(pending);
-        ArmSending();
+        // Not before the loop runs: until the handover is agreed upon the process before has these bytes still, and sends
+        // them if it fails.
+        Owner.Post(static state =>
+        {
+            var connection = (LoopConnection)state!;
+            if ((connection.Flags & State.Closed) == 0)
+                connection.Owner.Guard(connection, connection._generation, 0, static (its, _) => its.Flush());
+        }, this);
     }
 }

@@ -47,6 +47,7 @@ internal sealed partial class ClientSession
             _preparedBytes += CostOf(name, statement);
         }
         context.Clients.Add(this);
+        if (context.Engine.IsSuspended) connection.Hold();
         identity.Pool.AddClient();
     }
 
@@ -116,6 +117,7 @@ internal sealed partial class ClientSession
         _server = server;
         _state = ClientState.Active;
         server.RestoreLink(this);
+        if (_context.Engine.IsSuspended) server.Connection!.Hold();
     }
 
     /// <summary>Goes on, after both ends are in place. Before the loop runs, or on its thread.</summary>

@@ -97,6 +97,21 @@ public sealed class HandoverChannelTests : IDisposable
     [Fact]
     public void Silence_ends_the_wait() => Assert.Throws<HandoverException>(() => _other.Receive(TimeSpan.FromMilliseconds(20)));
 
+    [Fact]
+    public void Cancel_requests_for_a_process_that_has_stopped_keep_nobody_waiting()
+    {
+        using var passage = new CancelPassage(_one, TimeSpan.FromHours(1));
+        var key = new byte[8];
+        var passed = 0;
+        // The socket takes some, then the queue; what is beyond is refused. Were it waited for, this would not end.
+        while (passed < 1_000_000 && passage.TryPass(key, Number(_raw))) passed++;
+        Assert.InRange(passed, 1, 999_999);
+
+        // It goes on: nothing that was taken is lost.
+        for (; passed > 0; passed--)
+            foreach (var descriptor in _other.Expect(FrameKind.Cancel, Limit).Descriptors) Libc.close(descriptor);
+    }
+
     private static HandoverChannel Duplicate(Socket socket) => new(Libc.Duplicate(Number(socket)));
 
     private static int Number(Socket socket) => (int)socket.SafeHandle.DangerousGetHandle();

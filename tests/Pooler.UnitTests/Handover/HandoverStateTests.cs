@@ -82,7 +82,7 @@ public sealed class HandoverStateTests
     };
 
     private static HelloState Hello { get; } = new(
-        4711, ["disabled"],
+        4711,
         [new IPEndPoint(IPAddress.Any, 6432), new IPEndPoint(IPAddress.IPv6Any, 6432), new UnixDomainSocketEndPoint("\0abstract/.s.PGSQL.6432")]);
 
     [Fact]
@@ -111,8 +111,9 @@ public sealed class HandoverStateTests
         Assert.Equivalent(statement, StatementState.Read(Bytes(statement.WriteTo)), strict: true);
         var hello = HelloState.Read(Bytes(Hello.WriteTo));
         Assert.Equal(4711, hello.ProcessId);
-        Assert.Equal(["disabled"], hello.DisabledDatabases);
         Assert.Equal(Hello.Listening.Select(e => e.ToString()), hello.Listening.Select(e => e.ToString()));
+        var end = new EndState(12, ["disabled"]);
+        Assert.Equivalent(end, EndState.Read(Bytes(end.WriteTo)), strict: true);
     }
 
     [Fact]
@@ -167,7 +168,7 @@ public sealed class HandoverStateTests
     [
         (Bytes(Client.WriteTo), b => ReadClient(b)), (Bytes(Server.WriteTo), b => ReadServer(b)),
         (Bytes(Pool.WriteTo), b => PoolState.Read(b)), (Bytes(Hello.WriteTo), b => HelloState.Read(b)),
-        (Bytes(new StatementState(3, [1, 0]).WriteTo), b => StatementState.Read(b)),
+        (Bytes(new StatementState(3, [1, 0]).WriteTo), b => StatementState.Read(b)), (Bytes(new EndState(12, ["disabled"]).WriteTo), b => EndState.Read(b)),
     ];
 
     private static void ReadsOrRefuses(byte[] bytes, Action<byte[]> read)
