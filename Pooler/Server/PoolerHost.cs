@@ -9,21 +9,28 @@ namespace Pooler.Server;
 /// <summary>Builds the .NET host around the engine: logging, telemetry, and the web server when one is wanted.</summary>
 internal static class PoolerHost
 {
+    // The host would watch the working directory for changed settings, with all that is below it: from / the whole system.
+    // A reload is asked for.
+    private static readonly string[] WithoutWatching = ["--hostBuilder:reloadConfigOnChange=false"];
+
+    // After a change of user the working directory may be out of reach.
+    private static string ContentRoot => Directory.Exists(Directory.GetCurrentDirectory()) ? Directory.GetCurrentDirectory() : AppContext.BaseDirectory;
+
     /// <summary>Builds it; nothing listens yet.</summary>
     /// <param name="urls">Where the web server listens; none: there is none.</param>
     /// <param name="log">The log.</param>
     /// <param name="createEngine">Makes the engine from the host's services.</param>
     public static IHost Build(IReadOnlyList<string> urls, LogWriter log, Func<IServiceProvider, PoolerEngine> createEngine)
     {
-        // Without arguments: the command line is ours, not the host's.
+        // The command line is ours, not the host's.
         if (urls.Count == 0)
         {
-            var bare = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "pooler" });
+            var bare = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { ApplicationName = "pooler", Args = WithoutWatching, ContentRootPath = ContentRoot });
             Configure(bare, log, createEngine);
             return bare.Build();
         }
 
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "pooler" });
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "pooler", Args = WithoutWatching, ContentRootPath = ContentRoot });
         Configure(builder, log, createEngine);
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseUrls([.. urls]);
         builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
