@@ -54,7 +54,7 @@ internal sealed class EngineCore : IPoolHost
         Loops = loops;
         _settings = configuration.Settings;
         _access = configuration.Access;
-        _tls = TlsContexts.Load(_settings);
+        _tls = configuration.Tls ?? TlsContexts.Load(_settings);
         _tracked = TrackedNames(_settings);
         _ignored = Names(_settings.IgnoreStartupParameters);
         _contexts = [.. loops.Select(loop => new LoopContext(this, loop))];

@@ -235,7 +235,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         {
             var before = _configuration.Settings;
             var settings = change(before);
-            _configuration = _configuration with { Settings = settings };
+            _configuration = _configuration with { Settings = settings, Tls = null };
             if ((before.AuthType, before.AuthHbaFile, before.AuthIdentFile) != (settings.AuthType, settings.AuthHbaFile, settings.AuthIdentFile))
             {
                 _core.Access = AccessRules.Load(settings);
@@ -384,7 +384,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private void Use(PoolerConfiguration configuration)
     {
         // First, as it may fail: then nothing has changed.
-        var tls = TlsContexts.Load(configuration.Settings);
+        var tls = configuration.Tls ?? TlsContexts.Load(configuration.Settings);
         _configuration = configuration;
         _core.Access = configuration.Access;
         _core.Apply(configuration);

@@ -49,14 +49,19 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         PidFile? pidFile = null;
         try
         {
+            // Before anything is opened, made or removed by a name that others may have put a link behind. It also has to
+            // be before the search for a running process, which lets in its own user only.
+            user?.Become();
             _passedSockets = PassedSockets.Take();
-            // Before the search: the running process lets in its own user only.
-            if (commandLine.Reboot) user = BecomeAtOnce(user);
             if (commandLine.Reboot) _predecessor = Predecessor.Find(settings);
             if (settings.PidFile.Length > 0 && _predecessor is null) pidFile = PidFile.Create(settings.PidFile);
             _log = new LogWriter(settings, Console(), TimeProvider.System);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or PoolerStartException or Win32Exception)
+        catch (Win32Exception e)
+        {
+            return Fail($"cannot become user {user!.Name}: {e.Message}");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or PoolerStartException)
         {
             _predecessor?.Dispose();
             pidFile?.Dispose();
@@ -108,6 +113,9 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             }));
         _logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process");
         foreach (var warning in ConfigurationReview.OfSettings(read)) _logger.LogWarning("{Warning}", warning.ToString());
+        if (user is not null) _logger.LogInformation("running as user {User}", user.Name);
+        // PgBouncer refuses; containers and their one-user images are why this does not.
+        else if (UnixUser.IsRoot) _logger.LogWarning("running as root: name another user with the setting user or the option -u");
         if (pidFile is { ReplacedStale: true }) _logger.LogInformation("stale pidfile, removing");
         if (DescriptorLimit.Describe(configuration) is { } limit) _logger.LogInformation("{Limit}", limit);
         if (commandLine.DaemonChild && configuration.Settings is { LogFile: "", Syslog: false })
@@ -123,7 +131,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             if (_predecessor is not null) pidFile = TakeOverPidFile(configuration.Settings.PidFile);
             GiveSocketsToGroup(configuration.Settings.UnixSocketGroup);
             using var signals = new Signals(_engine, _logger, Stopping);
-            if ((!await TryStartAsync(host) || !TryBecome(user, pidFile)) && _predecessor is null)
+            if (!await TryStartAsync(host) && _predecessor is null)
             {
                 await _engine.ShutdownAsync(ShutdownMode.Immediate);
                 return 1;
@@ -183,12 +191,6 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
     }
 
-    private static UnixUser? BecomeAtOnce(UnixUser? user)
-    {
-        user?.Become();
-        return null;
-    }
-
     private void GiveSocketsToGroup(string name)
     {
         if (name.Length == 0 || _passedSockets.Count > 0) return;
@@ -214,31 +216,6 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         {
             // Kestrel says which address it was; the cause behind it says nothing more.
             _logger!.LogCritical("the HTTP endpoints cannot listen: {Message}", e.Message);
-            return false;
-        }
-    }
-
-    private bool TryBecome(UnixUser? user, PidFile? pidFile)
-    {
-        if (user is null)
-        {
-            // PgBouncer refuses; containers and their one-user images are why this does not.
-            if (UnixUser.IsRoot) _logger!.LogWarning("running as root: name another user with the setting user or the option -u");
-            return true;
-        }
-
-        try
-        {
-            if (pidFile is not null) user.Own(pidFile.Path);
-            if (_engine!.Configuration.Settings.LogFile is { Length: > 0 } logFile) user.Own(logFile);
-            foreach (var socket in SocketFiles()) user.Own(socket);
-            user.Become();
-            _logger!.LogInformation("running as user {User}", user.Name);
-            return true;
-        }
-        catch (Win32Exception e)
-        {
-            _logger!.LogCritical("cannot become user {User}: {Message}", user.Name, e.Message);
             return false;
         }
     }

@@ -33,7 +33,7 @@ public static class ConfigurationLoader
         var databases = ReadDatabases(draft);
         var peers = ReadPeers(draft);
         settings = NameAdmin(draft, settings);
-        CheckTls(draft, settings);
+        var tls = LoadTls(draft, settings);
         CheckWhole(draft, sources, settings, databases, users);
         var access = AccessRules.Load(settings);
         draft.Warnings.AddRange(access.Issues);
@@ -42,7 +42,7 @@ public static class ConfigurationLoader
         {
             Configuration = draft.Errors.Count > 0
                 ? null
-                : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers, Access = access },
+                : new PoolerConfiguration { Settings = settings, Databases = databases, Users = users, Peers = peers, Access = access, Tls = tls },
             Errors = draft.Errors,
             Warnings = draft.Warnings,
             Origins = Origins(draft),
@@ -201,17 +201,18 @@ public static class ConfigurationLoader
             ? settings with { AdminUsers = user.Text }
             : settings;
 
-    private static void CheckTls(ConfigurationDraft draft, PoolerSettings settings)
+    private static TlsContexts? LoadTls(ConfigurationDraft draft, PoolerSettings settings)
     {
         try
         {
-            TlsContexts.Load(settings);
+            return TlsContexts.Load(settings);
         }
         catch (TlsSetupException e)
         {
             // PgBouncer's words come first, where log parsers look for them, and the place behind them.
             var where = draft.Globals.TryGetValue(e.Setting, out var value) ? $"{value.Where}: " : "";
             draft.Errors.Add(new ConfigurationIssue(null, $"TLS setup failed: {where}{e.Setting}: {e.Message}"));
+            return null;
         }
     }
 

@@ -1,4 +1,5 @@
 using Pooler.Engine.Auth.Hba;
+using Pooler.Engine.Encryption;
 
 namespace Pooler.Engine.Configuration;
 
@@ -79,6 +80,12 @@ public sealed record PoolerConfiguration
 
     /// <summary>What auth_hba_file and auth_ident_file say.</summary>
     internal AccessRules Access { get; init; } = AccessRules.None;
+
+    /// <summary>
+    /// TLS as it was read with the configuration, by root perhaps, whose rights are given up before the engine starts; null
+    /// when the settings come from elsewhere: then their files are still to be read.
+    /// </summary>
+    internal TlsContexts? Tls { get; init; }
 
     /// <summary>Entries of <c>[peers]</c> by id.</summary>
     public IReadOnlyDictionary<int, PeerSettings> Peers { get; init; } = new Dictionary<int, PeerSettings>();

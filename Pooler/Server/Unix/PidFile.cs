@@ -16,17 +16,9 @@ internal sealed class PidFile : IDisposable
         path = System.IO.Path.GetFullPath(path);
         // Renamed into place: at no moment is there no file, nor half a one.
         var text = string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n");
-        try
-        {
-            var draft = $"{path}.{Environment.ProcessId}";
-            File.WriteAllText(draft, text);
-            File.Move(draft, path, overwrite: true);
-        }
-        catch (UnauthorizedAccessException)
-        {
-            // The directory is root's, and the file ours since the process before gave it to this user.
-            File.WriteAllText(path, text);
-        }
+        var draft = $"{path}.{Environment.ProcessId}";
+        File.WriteAllText(draft, text);
+        File.Move(draft, path, overwrite: true);
         return new PidFile(path, replacedStale: false);
     }
 
@@ -34,8 +26,6 @@ internal sealed class PidFile : IDisposable
 
     /// <summary>Whether there was one of a process that is gone.</summary>
     public bool ReplacedStale { get; }
-
-    public string Path => _path;
 
     /// <summary>Writes the file, unless there is one that names a process that lives, or nobody knows which.</summary>
     /// <exception cref="IOException">There is, or the file cannot be written.</exception>
@@ -69,7 +59,7 @@ internal sealed class PidFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // After a change of user the directory may be out of reach; the next start sees that the process is gone.
+            // The next start sees that the process is gone.
         }
     }
 

@@ -19,9 +19,6 @@ internal sealed record UnixUser(string Name, uint UserId, uint GroupId)
         return new UnixUser(name, (uint)Marshal.ReadInt32(entry, 2 * nint.Size), (uint)Marshal.ReadInt32(entry, (2 * nint.Size) + sizeof(uint)));
     }
 
-    /// <summary>Gives a file to the user, so that it can be removed later; its group stays. Failing only leaves the file behind.</summary>
-    public void Own(string path) => _ = LibC.ChangeOwner(path, UserId, LibC.Unchanged);
-
     /// <summary>Gives up root's rights for good.</summary>
     /// <exception cref="Win32Exception">The operating system refused.</exception>
     public void Become()

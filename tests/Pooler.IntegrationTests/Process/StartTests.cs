@@ -180,29 +180,17 @@ public sealed class StartTests : IDisposable
         Assert.Contains(lines, l => l.Contains("daemon needs pidfile configured", StringComparison.Ordinal));
     }
 
-    [Fact]
-    public async Task An_unknown_Unix_user_is_refused()
+    [Theory]
+    [InlineData("")]
+    [InlineData("http_addr = 127.0.0.1\nhttp_port = {port}")]
+    public async Task The_working_directory_is_not_watched(string settings)
     {
-        Assert.SkipUnless(Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows(), "only root changes its user");
-        _directory.Write("pooler.ini", Ini(""));
-        var (exitCode, _, lines) = await PoolerProgram.RunAsync(_directory.Path, ["-u", "nobody-of-that-name", "pooler.ini"]);
-        Assert.Equal(1, exitCode);
-        Assert.Contains(lines, l => l.Contains("could not find user 'nobody-of-that-name' to switch to", StringComparison.Ordinal));
-    }
-
-    [Fact]
-    public async Task Root_gives_up_its_rights_for_those_of_the_named_user()
-    {
-        Assert.SkipUnless(Environment.IsPrivilegedProcess && OperatingSystem.IsLinux(), "only root changes its user");
-        _directory.Write("pooler.ini", Ini(""));
-        await using var pooler = PoolerProgram.Start(_directory.Path, ["--user=nobody", "pooler.ini"]);
-        await pooler.LineAsync("running as user nobody");
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "looks into /proc");
+        _directory.Write("pooler.ini", Ini(settings.Replace("{port}", $"{PoolerProgram.FreePort()}", StringComparison.Ordinal)));
+        await using var pooler = PoolerProgram.Start(_directory.Path, ["pooler.ini"]);
         await pooler.UpAsync();
-        foreach (var thread in Directory.GetDirectories($"/proc/{pooler.Id}/task"))
-        {
-            var ids = File.ReadLines(Path.Combine(thread, "status")).Where(l => l.StartsWith("Uid:", StringComparison.Ordinal) || l.StartsWith("Gid:", StringComparison.Ordinal));
-            Assert.All(ids, l => Assert.DoesNotContain("0", l.Split('\t')[1..]));
-        }
+        Assert.DoesNotContain(
+            Directory.GetFiles($"/proc/{pooler.Id}/fd"), f => new FileInfo(f).LinkTarget?.Contains("inotify", StringComparison.Ordinal) == true);
     }
 
     /// <summary>A configuration that starts without a database server, on free ports.</summary>
