@@ -1,3 +1,4 @@
+using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using Pooler.Engine;
@@ -39,9 +40,9 @@ internal static class AdminEndpoints
             context.Response.Headers.WWWAuthenticate = "Bearer";
             await Results.Problem("the header X-Admin-Key or a bearer token must hold http_admin_key", statusCode: StatusCodes.Status401Unauthorized).ExecuteAsync(context);
         }
-        else if (settings.HttpAdminKey.Length == 0 && IsFromForeignPage(context.Request))
+        else if (settings.HttpAdminKey.Length == 0 && ObjectionWithoutKey(context.Request) is { } objection)
         {
-            await Results.Problem("pages of other origins may not use this without a key", statusCode: StatusCodes.Status403Forbidden).ExecuteAsync(context);
+            await Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden).ExecuteAsync(context);
         }
         else
         {
@@ -60,10 +61,15 @@ internal static class AdminEndpoints
         return CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), SHA256.HashData(Encoding.UTF8.GetBytes(key)));
     }
 
-    // A browser on this machine would carry out a POST that any page it visits asks for.
-    private static bool IsFromForeignPage(HttpRequest request) =>
-        request.Headers.Origin.ToString() is { Length: > 0 } origin
-        && !origin.Equals($"{request.Scheme}://{request.Host}", StringComparison.OrdinalIgnoreCase);
+    // A browser on this machine would carry out a POST that any page it visits asks for. The page's origin proves nothing:
+    // its owner can let its name mean this machine (DNS rebinding), and page and request are then of one origin.
+    private static string? ObjectionWithoutKey(HttpRequest request)
+    {
+        if (request.Headers.Origin.Count > 0) return "without http_admin_key web pages may not use this: the request has an Origin header";
+        var host = request.Host.Host;
+        return IPAddress.TryParse(host, out _) || host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? null
+            : "without http_admin_key the Host header must be an IP address or localhost: other names may have been made to mean this machine";
+    }
 
     private static Task Run(Action action)
     {

@@ -62,14 +62,43 @@ public sealed class HttpTests : IDisposable
         Assert.Equal("pooler.ini:9: unknown setting colour", problem.GetProperty("errors")[0].GetString());
     }
 
-    [Fact]
-    public async Task A_page_of_another_origin_cannot_use_an_admin_port_without_a_key()
+    [Theory]
+    [InlineData("Origin", "https://evil.example")]
+    [InlineData("Origin", "null")]
+    [InlineData("Origin", "http://127.0.0.1:{port}")]
+    [InlineData("Host", "rebound.example:{port}")]
+    [InlineData("Host", "localhost.evil.example")]
+    public async Task A_web_page_cannot_use_an_admin_port_without_a_key(string header, string value)
     {
         await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
         using var foreign = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/pause");
-        foreign.Headers.Add("Origin", "https://evil.example");
-        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(foreign, TestContext.Current.CancellationToken)).StatusCode);
-        Assert.Equal(HttpStatusCode.OK, (await SendAsync(HttpMethod.Post, _adminPort, "/admin/reconnect", null)).StatusCode);
+        foreign.Headers.TryAddWithoutValidation(header, value.Replace("{port}", $"{_adminPort}", StringComparison.Ordinal));
+        using var answer = await _client.SendAsync(foreign, TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.Forbidden, answer.StatusCode);
+        var problem = await answer.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken);
+        Assert.Contains($"{header} header", problem.GetProperty("detail").GetString());
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:{port}")]
+    [InlineData("[::1]:{port}")]
+    [InlineData("LocalHost:{port}")]
+    public async Task An_admin_port_without_a_key_may_be_addressed_by_address_or_as_localhost(string host)
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/reconnect");
+        request.Headers.Host = host.Replace("{port}", $"{_adminPort}", StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.OK, (await _client.SendAsync(request, TestContext.Current.CancellationToken)).StatusCode);
+    }
+
+    [Fact]
+    public async Task With_the_key_the_host_may_have_any_name()
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}\nhttp_admin_key = open sesame");
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/reconnect");
+        request.Headers.Host = "pooler.example";
+        request.Headers.Add("X-Admin-Key", "open sesame");
+        Assert.Equal(HttpStatusCode.OK, (await _client.SendAsync(request, TestContext.Current.CancellationToken)).StatusCode);
     }
 
     [Fact]
