@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
@@ -69,6 +70,7 @@ public sealed class Predecessor : IDisposable
         HandoverChannel? channel = null;
         try
         {
+            CheckOwner(PeerCredentials.Of(socket)?.UserId, SystemUsers.OwnId!.Value);
             socket.ReceiveTimeout = socket.SendTimeout = (int)Limit.TotalMilliseconds;
             if (!AskToHandOver(socket))
             {
@@ -169,6 +171,20 @@ public sealed class Predecessor : IDisposable
         _core!.PassCancelOn = null;
         _cancels!.Dispose();
         _core.Log.PredecessorEnded(ProcessId);
+    }
+
+    /// <summary>
+    /// Refuses a stranger: what it sends would become our sockets and clients, and in a directory that others may write to
+    /// anybody can have made the socket first.
+    /// </summary>
+    /// <param name="peer">Who has made the socket listen; null when the system does not tell.</param>
+    /// <param name="own">Our user.</param>
+    /// <exception cref="PoolerStartException">It is neither ours nor root's.</exception>
+    internal static void CheckOwner(uint? peer, uint own)
+    {
+        if (peer == own || peer == 0) return;
+        var owner = peer is null ? "an unknown user" : $"user id {peer}";
+        throw new PoolerStartException($"cannot take over: the process that listens on the Unix socket is run by {owner}, not by ours ({own}) or root (unix_socket_dir)");
     }
 
     /// <summary>False when it is a PgBouncer, which knows no such command.</summary>

@@ -88,6 +88,19 @@ public sealed class RestartedProgramTests : PoolerTest, IDisposable
         Assert.Equal(0, await pooler.ExitAsync());
     }
 
+    [Fact]
+    public async Task A_process_of_another_user_is_not_believed()
+    {
+        Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root can run a process of another user");
+        ChangeOfUserTests.GiveToUser(_directory.Path);
+        await using var stranger = PoolerProgram.Start(_directory.Path, ["-u", "nobody", "pooler.ini"]);
+        await stranger.UpAsync();
+        var (exitCode, _, lines) = await PoolerProgram.RunAsync(_directory.Path, ["-R", "pooler.ini"]);
+        Assert.Equal(1, exitCode);
+        Assert.Contains(lines, l => l.Contains("the process that listens on the Unix socket is run by user id ", StringComparison.Ordinal));
+        Assert.Equal($"{stranger.Id}", (await File.ReadAllTextAsync(PidFile, Cancelled)).Trim());
+    }
+
     [Theory]
     [InlineData("colour = blue", "unknown setting colour")]
     [InlineData("listen_addr = 192.0.2.1", "failed to listen on any address")]
