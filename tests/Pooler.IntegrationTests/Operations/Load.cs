@@ -23,7 +23,9 @@ internal sealed class Load : IAsyncDisposable
     {
         var load = new Load();
         using (var first = await pooler.LoginAsync(database)) await first.ScalarAsync("CREATE TABLE work (client int, number int)");
-        load._working = Task.WhenAll(Enumerable.Range(0, clients).Select(i => Task.Run(() => load.WorkAsync(pooler, database, i, mode))));
+        // All of them, before the test goes on: what it does next may be to let no more in.
+        var sessions = await Task.WhenAll(Enumerable.Range(0, clients).Select(_ => pooler.LoginAsync(database)));
+        load._working = Task.WhenAll(sessions.Select((session, i) => Task.Run(() => load.WorkAsync(pooler, database, session, i, mode))));
         return load;
     }
 
@@ -47,9 +49,8 @@ internal sealed class Load : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private async Task WorkAsync(RunningPooler pooler, string database, int number, PoolMode mode)
+    private async Task WorkAsync(RunningPooler pooler, string database, RawClient client, int number, PoolMode mode)
     {
-        var client = await pooler.LoginAsync(database);
         try
         {
             for (var i = 0; !_stop.IsCancellationRequested; i++)

@@ -65,12 +65,16 @@ public sealed class CommandLineTests
         Assert.Equal(["pooler: unknown option --frobnicate", "Try \"pooler --help\" for more information."], lines);
     }
 
-    [Fact]
-    public async Task Taking_over_from_a_running_process_is_refused()
+    [Theory]
+    [InlineData("unix_socket_dir =\nlisten_port = 6432", "cannot reboot if unix dir not configured (unix_socket_dir)")]
+    [InlineData("unix_socket_dir = .\nlisten_port = 0", "cannot reboot with listen_port = 0: the running process is found by the port")]
+    public async Task Taking_over_needs_a_Unix_socket_to_find_the_running_process_by(string settings, string complaint)
     {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "-R works on Linux only");
         using var directory = new ThrowawayDirectory();
-        var (exitCode, _, lines) = await PoolerProgram.RunAsync(directory.Path, ["-R", "x.ini"]);
+        directory.Write("pooler.ini", $"[databases]\n* = host=127.0.0.1\n[pgbouncer]\n{settings}\n");
+        var (exitCode, _, lines) = await PoolerProgram.RunAsync(directory.Path, ["-R", "pooler.ini"]);
         Assert.Equal(1, exitCode);
-        Assert.Contains("-R is not supported yet", lines[0]);
+        Assert.Contains(lines, l => l.EndsWith($" FATAL {complaint}", StringComparison.Ordinal));
     }
 }
