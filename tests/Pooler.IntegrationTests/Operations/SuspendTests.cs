@@ -167,6 +167,8 @@ public sealed class SuspendTests(PostgresForPooler postgres) : ConsoleTest(postg
         Assert.Equal("C(KILL) Z(I)", await console.Query("KILL").AskAsync());
         Assert.Equal("1", await console.ScalarAsync(paused));
         Assert.Equal("C(RESUME) Z(I)", await console.Query("RESUME").AskAsync());
+        using var client = await pooler.LoginAsync(database);
+        Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
         Assert.Equal("0", await console.ScalarAsync(paused));
     }
 
