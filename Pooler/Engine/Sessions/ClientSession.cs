@@ -42,6 +42,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     private long _requestStart;
     private long _transactionStart;
     private bool _notifiedOfWait;
+
+    /// <summary>The server has gone in the middle of a message: nothing can follow but the end.</summary>
+    private bool _isCutShort;
     private long _waitedBefore;
 
     public ClientSession(LoopContext context, Connection connection, ClientIdentity identity, SessionParameters parameters)
@@ -174,11 +177,14 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void Fail(PgError error)
     {
         if (_state == ClientState.Closed) return;
-        var writer = _context.ToClient;
-        writer.Clear();
-        error.WriteTo(writer);
-        Connection.Send(writer.Written);
-        writer.Clear();
+        if (!_isCutShort && _server is not { OwesRestOfMessage: true })
+        {
+            var writer = _context.ToClient;
+            writer.Clear();
+            error.WriteTo(writer);
+            Connection.Send(writer.Written);
+            writer.Clear();
+        }
         var reason = error.LoggedAs ?? error.Message;
         End(reason, byPeer: false);
         if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.LogName, reason);
@@ -187,6 +193,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// <summary>The server it was linked to is gone.</summary>
     public void OnServerLost(PgError? error)
     {
+        _isCutShort = _server is { OwesRestOfMessage: true };
         _server = null;
         // Without an error of ours the server has already told the client its own.
         if (error is null) End("server conn crashed?", byPeer: false);
@@ -381,6 +388,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     private void Unlink()
     {
         var server = _server!;
+        _isCutShort = server.OwesRestOfMessage;
         _server = null;
         _state = ClientState.Idle;
         _requestStart = _transactionStart = 0;

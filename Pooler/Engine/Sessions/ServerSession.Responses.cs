@@ -18,6 +18,12 @@ internal sealed partial class ServerSession
 
     private bool _dropping;
 
+    /// <summary>
+    /// The client has been sent the beginning of a message only: whatever it is told now, it would take for the rest, and
+    /// perhaps for part of a row.
+    /// </summary>
+    public bool OwesRestOfMessage { get; private set; }
+
     /// <summary>The client has been forwarded a FATAL error: the server's own last words.</summary>
     private bool _toldFatal;
 
@@ -72,6 +78,7 @@ internal sealed partial class ServerSession
         if (pos == 0 && data.Length == 0) return 0;
         Send(client, writer, data[run..pos]);
         writer.Clear();
+        OwesRestOfMessage = _passing > 0 && !_dropping;
         // Only when all is consumed: after the release the connection may already belong to another loop.
         if (pos == data.Length && _passing == 0) client.ReleaseServerIfDone();
         return pos;

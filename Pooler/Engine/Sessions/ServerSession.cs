@@ -152,7 +152,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     public void LinkTo(ClientSession client)
     {
         _client = client;
-        _toldFatal = false;
+        _toldFatal = OwesRestOfMessage = false;
         LinkedAt = Loop.Now;
         if (!ReferenceEquals(Parameters, client.Parameters)) client.PrepareSetup(Parameters.ChangesTo(client.Parameters));
     }
