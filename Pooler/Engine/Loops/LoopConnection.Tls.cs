@@ -11,15 +11,21 @@ internal abstract partial class LoopConnection
 
     private TlsLayer? _tls;
 
-    /// <summary>Where bytes go that are read although the handler does not want them yet.</summary>
-    private protected ref HeldBytes ReceivedAhead
+    /// <summary>How many bytes <see cref="KeepAhead"/> has kept, and what was there before.</summary>
+    private protected int AheadLength => _tls is { } tls ? tls.Received.Length : _input.Length;
+
+    /// <summary>Keeps bytes that were read although the handler does not want them yet.</summary>
+    private protected void KeepAhead(ReadOnlySpan<byte> data)
     {
-        get
+        if (_tls is not { } tls)
         {
-            if (_tls is { } tls)
-                return ref tls.Received;
-            return ref _input;
+            _input.Append(data);
+            return;
         }
+
+        // Once reading is resumed the socket has nothing that would tell of them.
+        tls.Received.Append(data);
+        tls.LookAtReceived();
     }
 
     public override void StartTls(TlsHandshake handshake, ReadOnlySpan<byte> received)
@@ -188,8 +194,9 @@ internal abstract partial class LoopConnection
                 return false;
             }
 
-            // Part of a record, or records that hold no data.
-            return tls.HasWork || !drained || readiness != Readiness.Bytes || NothingYet();
+            // Part of a record, or records that hold no data. A full read may have been the last all the same: then nobody
+            // comes back to tell the handler that what it was asked about is not there.
+            return tls.HasWork || readiness != Readiness.Bytes || (!drained && HasInput()) || NothingYet();
         }
 
         Flags &= ~State.DeliverKept;

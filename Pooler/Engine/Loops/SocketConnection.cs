@@ -333,12 +333,12 @@ internal sealed class SocketConnection : LoopConnection
     /// </summary>
     private void ReadAheadForEnd(LoopThread loop, int generation)
     {
-        while (ReceivedAhead.Length < ReadAhead)
+        while (AheadLength < ReadAhead)
         {
             var received = TryReceive(loop.ReceiveBuffer, out var error);
             if (received > 0)
             {
-                ReceivedAhead.Append(loop.ReceiveBuffer.AsSpan(0, received));
+                KeepAhead(loop.ReceiveBuffer.AsSpan(0, received));
                 Flags &= ~State.InputSeen;
                 continue;
             }

@@ -141,6 +141,66 @@ public sealed class TlsTests
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public void A_record_that_came_while_paused_is_delivered_though_nothing_follows_it(LoopBackend backend)
+    {
+        using var harness = new LoopHarness(backend);
+        var received = 0;
+        var handler = new SecuredHandler
+        {
+            Received = (connection, data) =>
+            {
+                connection.PauseReading();
+                Interlocked.Add(ref received, data.Length);
+                return data.Length;
+            },
+        };
+        var (connection, socket) = harness.Pair(harness.Loop, handler);
+        LoopHarness.On(harness.Loop, () => connection.StartTls(new TestHandshake(asServer: true), []));
+        using var peer = Secure(socket);
+        peer.Write(new byte[3]);
+        LoopHarness.Until(() => Volatile.Read(ref received) == 3, "the first record");
+        peer.Write(new byte[5]);
+        // Only this kind reads ahead; the other leaves it to the kernel.
+        if (backend == LoopBackend.Sockets)
+            LoopHarness.Until(() => LoopHarness.On(harness.Loop, () => connection.HasKeptInput), "the second has arrived");
+        LoopHarness.On(harness.Loop, connection.ResumeReading);
+        LoopHarness.Until(() => Volatile.Read(ref received) == 8, "the second record");
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public void A_handler_that_was_asked_hears_that_a_record_is_not_whole_however_much_of_it_came(LoopBackend backend)
+    {
+        foreach (var length in (int[])[100, 16_384])
+        {
+            using var harness = new LoopHarness(backend);
+            var (asked, told) = (0, 0);
+            var handler = new SecuredHandler();
+            handler.Readable = (_, _) =>
+            {
+                Interlocked.Increment(ref asked);
+                return ReadAnswer.Read;
+            };
+            handler.Received = (_, data) =>
+            {
+                Interlocked.Increment(ref told);
+                return data.Length;
+            };
+            var (connection, socket) = harness.Pair(harness.Loop, handler);
+            LoopHarness.On(harness.Loop, () => connection.StartTls(new TestHandshake(asServer: true), []));
+            using var peer = Secure(socket);
+            LoopHarness.Until(() => handler.SecuredCalls == 1 && LoopHarness.On(harness.Loop, () => connection.CanBeTaken), "quiet");
+            var before = Volatile.Read(ref asked);
+
+            // The header of a record of 16 400 bytes, and not all of those.
+            socket.Send([23, 3, 3, 0x40, 0x10, .. new byte[length - 5]]);
+
+            LoopHarness.Until(
+                () => Volatile.Read(ref asked) > before && Volatile.Read(ref told) == Volatile.Read(ref asked), $"told of the part of {length} bytes");
+            Assert.True(LoopHarness.On(harness.Loop, () => connection.HasKeptInput));
+        }
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public void A_peer_that_does_not_read_is_waited_for_and_then_gets_all(LoopBackend backend)
     {
         using var harness = new LoopHarness(backend);
