@@ -61,14 +61,17 @@ internal sealed class Administration(EngineCore engine)
     /// <exception cref="AdministrationException">Unknown database, or all are paused or suspended already.</exception>
     public Task PauseAsync(string? name, CancellationToken cancellationToken = default)
     {
+        Task closed;
         lock (_lock)
         {
             if (_standStill != StandStill.None) throw new AdministrationException(AlreadyStanding);
             if (name is null) HoldAll(true);
             else Database(name).Paused = true;
+            // Inside the lock: a RESUME that comes later finds it waiting.
+            closed = Pending.WaitAsync(() => PoolsOf(name).All(p => p.Servers.Length == 0), endsWithResume: true, cancellationToken);
         }
         foreach (var pool in PoolsOf(name)) pool.CloseIdleAndOpening("pause mode");
-        return Pending.WaitAsync(() => PoolsOf(name).All(p => p.Servers.Length == 0), endsWithResume: true, cancellationToken);
+        return closed;
     }
 
     /// <summary>Stops reading from everybody.</summary>
@@ -82,9 +85,9 @@ internal sealed class Administration(EngineCore engine)
             // A paused database may have clients whose requests cannot be finished.
             if (engine.Directory.Databases.Any(d => d.Paused)) throw new AdministrationException("cannot suspend with paused databases");
             _standStill = StandStill.Suspended;
+            _suspension.Begin();
+            return Pending.WaitAsync(_suspension.IsComplete, endsWithResume: true, cancellationToken);
         }
-        _suspension.Begin();
-        return Pending.WaitAsync(_suspension.IsComplete, endsWithResume: true, cancellationToken);
     }
 
     /// <summary>
@@ -94,10 +97,9 @@ internal sealed class Administration(EngineCore engine)
     /// <exception cref="AdministrationException">Unknown database, not paused, or shutting down.</exception>
     public void Resume(string? name)
     {
-        StandStill was;
         lock (_lock)
         {
-            was = _standStill;
+            var was = _standStill;
             if (name is not null)
             {
                 if (!Database(name).Paused) throw new AdministrationException($"database {name} is not paused");
@@ -112,10 +114,10 @@ internal sealed class Administration(EngineCore engine)
                     foreach (var database in paused) database.Paused = false;
                 if (was == StandStill.Paused) HoldAll(false);
                 _standStill = StandStill.None;
+                if (was == StandStill.Suspended) _suspension.End();
             }
+            Pending.EndByResume();
         }
-        if (name is null && was == StandStill.Suspended) _suspension.End();
-        Pending.EndByResume();
         foreach (var pool in PoolsOf(name)) pool.Grow(engine.Loops[0]);
     }
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
@@ -13,24 +14,27 @@ internal sealed class SessionHarness
 {
     public SessionHarness(
         Func<PoolerSettings, PoolerSettings>? change = null, Func<DatabaseSettings, DatabaseSettings>? database = null,
-        INameResolver? resolver = null)
+        INameResolver? resolver = null, int loops = 1, ILogger? log = null)
     {
         var target = new DatabaseSettings { Name = "db", Host = "127.0.0.1" };
+        if (database is not null) target = database(target);
         var settings = new PoolerSettings { AuthType = AuthType.Trust, UnixSocketDir = "", DefaultPoolSize = 1, ServerTlsSslMode = SslMode.Disable };
-        Loop = new ManualLoop(Clock);
+        Loops = [.. Enumerable.Range(0, loops).Select(i => new ManualLoop(Clock, i))];
         Core = new EngineCore(new PoolerConfiguration
         {
             Settings = change?.Invoke(settings) ?? settings,
-            Databases = new Dictionary<string, DatabaseSettings> { ["db"] = database?.Invoke(target) ?? target },
+            Databases = new Dictionary<string, DatabaseSettings> { [target.Name] = target },
             Users = new Dictionary<string, UserSettings> { ["me"] = new() { Name = "me" } },
-        }, [Loop], NullLogger.Instance, Clock, resolver);
+        }, Loops, log ?? NullLogger.Instance, Clock, resolver);
         Core.Start();
         Loop.Run();
     }
 
     public ManualClock Clock { get; } = new();
 
-    public ManualLoop Loop { get; }
+    public ManualLoop[] Loops { get; }
+
+    public ManualLoop Loop => Loops[0];
 
     public EngineCore Core { get; }
 
@@ -45,9 +49,9 @@ internal sealed class SessionHarness
     }
 
     /// <summary>A client that has just been accepted.</summary>
-    public ManualConnection Accept()
+    public ManualConnection Accept(ManualLoop? loop = null)
     {
-        var connection = new ManualConnection(Loop);
+        var connection = new ManualConnection(loop ?? Loop);
         connection.Handler = Core.Accept(connection);
         return connection;
     }
