@@ -64,6 +64,16 @@ internal sealed class DatabaseHosts(DatabaseSettings settings, string unixSocket
         }
     }
 
+    /// <summary>The address of a server that is open already, be it still one of those a login would find or not.</summary>
+    public HostAddress AddressOf(string name, int port, EndPoint endPoint)
+    {
+        lock (_lock)
+        {
+            var host = Array.Find(_hosts, h => h.Name == name && h.Port == port) ?? new ServerHost(0, name, port, null);
+            return Array.Find(host.Addresses, a => endPoint.Equals(a.EndPoint)) ?? new HostAddress(host, endPoint);
+        }
+    }
+
     /// <summary>A login or a probe there went well.</summary>
     public void NoteUp(HostAddress address, ServerRole role, long now, long recheckAt)
     {

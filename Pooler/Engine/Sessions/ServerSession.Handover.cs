@@ -15,8 +15,8 @@ internal sealed partial class ServerSession
         Id = id;
         ConnectedAt = state.ConnectedAt;
         _openingDone = true;
-        _walk = engine.Hosts.BeginWalk(pool.Database, OnLookupFailed);
-        Address = new HostAddress(new ServerHost(0, state.Host, state.HostPort, null), state.Target);
+        _hosts = engine.Hosts.HostsOf(pool.Database);
+        Address = _hosts.AddressOf(state.Host, state.HostPort, state.Target);
         BackendPid = state.BackendPid;
         BackendKey = state.BackendKey;
         TransactionStatus = state.TransactionStatus;

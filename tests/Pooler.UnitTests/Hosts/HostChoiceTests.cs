@@ -1,6 +1,8 @@
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Sessions;
 using Pooler.UnitTests.Sessions;
 using Xunit;
 
@@ -192,6 +194,28 @@ public sealed class HostChoiceTests
         Assert.True(promoted.IsClosed);
         Assert.False(servers.Single(s => Host(s) == "2").IsClosed);
         Assert.StartsWith("unfit", Row(harness, "10.0.0.1"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_server_from_another_process_tells_its_promotion_and_is_nobodys_turn()
+    {
+        var harness = Harness("10.0.0.1,10.0.0.2,10.0.0.3", d => d with { TargetSessionAttrs = TargetSessionAttrs.Standby });
+        using var client = new Client(harness, standbys: "123");
+        var pool = harness.Core.Directory.Pools.Single();
+        var state = ((ServerSession)pool.Servers.Single()).Save(harness.Loop.Now);
+        pool.CloseServers("test", markOthers: false);
+        var connection = new ManualConnection(harness.Loop);
+        var context = harness.Core.ContextOf(harness.Loop);
+        pool.AddRestored(
+            ServerSession.Restore(context, connection, pool, 1000, state, new Dictionary<long, PreparedStatement>()), harness.Loop, idle: true);
+
+        client.Connection.Receive(SelectOne);
+        connection.Receive([.. SessionHarness.Messages(w => w.ParameterStatus("in_hot_standby", "off")), .. Selected]);
+        harness.Loop.Run();
+
+        Assert.True(connection.IsClosed);
+        Assert.StartsWith("unfit", Row(harness, "10.0.0.1"), StringComparison.Ordinal);
+        Assert.Equal("2", Connect(harness, standbys: "23"));
     }
 
     [Theory, InlineData(TargetSessionAttrs.ReadWrite, true), InlineData(TargetSessionAttrs.Any, false)]
