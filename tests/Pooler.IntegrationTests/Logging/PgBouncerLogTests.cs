@@ -101,7 +101,7 @@ public sealed partial class PgBouncerLogTests(PostgresForPooler postgres) : Pool
             var server = await client.ScalarAsync("SELECT pg_backend_pid()");
             await client.Terminate().SendAsync();
             await pooler.SeeAsync("closing because: client close request");
-            await pooler.OnServerAsync($"SELECT pg_terminate_backend({server})");
+            Assert.Equal(true, await pooler.OnServerAsync($"SELECT pg_terminate_backend({server})"));
         }),
         new("commands", "RESUME command issued", async pooler =>
         {
@@ -235,7 +235,7 @@ public sealed partial class PgBouncerLogTests(PostgresForPooler postgres) : Pool
             Assert.DoesNotContain("FATAL", answer);
         }
 
-        public Task OnServerAsync(string sql) => postgres.Server.ExecuteAsync(sql, cancellationToken: TestContext.Current.CancellationToken);
+        public Task<object?> OnServerAsync(string sql) => postgres.Server.ExecuteAsync(sql, cancellationToken: TestContext.Current.CancellationToken);
 
         /// <summary>A login that is refused.</summary>
         public async Task FailAsync(string database, string user, string? password)
