@@ -164,7 +164,17 @@ internal sealed unsafe class EpollConnection : LoopConnection
         if (((EpollLoop)to).TryAdd(_descriptor, _index, Generation))
             return;
         var error = Libc.LastError();
-        to.Post(static state => ((Action)state!)(), () => FailIfOwned(Generation, error));
+        var generation = Generation;
+        to.Post(static state => ((Action)state!)(), () => FailUnwatched(generation, error));
+    }
+
+    private void FailUnwatched(int generation, Exception error)
+    {
+        // Asked as of any end: then nobody takes it off a shelf any more. Whoever has taken it before has changed the
+        // generation; and one that is on its way to this loop, for whom it is not the handler's yet, nobody else touches.
+        if (generation == Generation)
+            Handler.OnReadable(this, Readiness.Broken);
+        FailIfOwned(generation, error);
     }
 
     private void TryConnect()

@@ -341,6 +341,13 @@ public sealed partial class Pool
             {
                 owner = ForgetOwnServer(server);
             }
+            else if (server.GrantedTo is { } waiter)
+            {
+                // It never got to the waiter's loop.
+                server.GrantedTo = null;
+                waiter.Granted = null;
+                _waiters.PutBack(waiter);
+            }
             else if (wasOpening)
             {
                 _opening--;

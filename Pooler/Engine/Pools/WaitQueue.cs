@@ -12,6 +12,10 @@ internal sealed class WaitQueue(int loops)
     private readonly PoolWaiter?[] _first = new PoolWaiter?[loops];
     private readonly PoolWaiter?[] _last = new PoolWaiter?[loops];
     private long _lastTicket;
+
+    /// <summary>Of those put back: less than zero, which stands for none.</summary>
+    private long _firstTicket;
+
     private int _ownInARow;
 
     /// <summary>How many wait.</summary>
@@ -41,6 +45,20 @@ internal sealed class WaitQueue(int loops)
         if (_last[index] is { } last) last.Next = waiter;
         else _first[index] = waiter;
         _last[index] = waiter;
+        Count++;
+        if (waiter.WaitsForWelcome) WelcomeCount++;
+    }
+
+    /// <summary>Puts a waiter in front of all others again: what it was given has come to nothing.</summary>
+    public void PutBack(PoolWaiter waiter)
+    {
+        var index = waiter.WaiterLoop.Index;
+        waiter.Ticket = --_firstTicket;
+        waiter.Previous = null;
+        waiter.Next = _first[index];
+        if (_first[index] is { } first) first.Previous = waiter;
+        else _last[index] = waiter;
+        _first[index] = waiter;
         Count++;
         if (waiter.WaitsForWelcome) WelcomeCount++;
     }
