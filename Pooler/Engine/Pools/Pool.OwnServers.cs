@@ -32,17 +32,19 @@ public sealed partial class Pool
     /// </remarks>
     internal void EnqueueForOwnServer(PoolWaiter waiter)
     {
-        if (_host.RefusesWaiters is { } refused)
-        {
-            waiter.OnRefused(refused);
-            return;
-        }
+        PgError? refused;
         lock (_lock)
         {
-            waiter.WaitingSince = waiter.WaiterLoop.Now;
-            _ownServerWaiters.AddLast(waiter);
+            // Inside the lock, as it is set before those that wait are refused.
+            refused = _host.RefusesWaiters;
+            if (refused is null)
+            {
+                waiter.WaitingSince = waiter.WaiterLoop.Now;
+                _ownServerWaiters.AddLast(waiter);
+            }
         }
-        Grow(waiter.WaiterLoop);
+        if (refused is not null) waiter.OnRefused(refused);
+        else Grow(waiter.WaiterLoop);
     }
 
     /// <summary>

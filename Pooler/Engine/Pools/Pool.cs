@@ -172,14 +172,11 @@ public sealed partial class Pool
         var loop = waiter.WaiterLoop;
         PooledServer? toCheck = null;
         bool welcomed;
-        refusal = null;
-        if (_host.RefusesWaiters is { } refused)
-        {
-            refusal = refused;
-            return null;
-        }
         lock (_lock)
         {
+            // Inside the lock, as it is set before those that wait are refused.
+            refusal = _host.RefusesWaiters;
+            if (refusal is not null) return null;
             // A server is logged in: the welcome is known, unless the server has come from a PgBouncer, and the queue must
             // not hold waiters for it that a release could pick.
             welcomed = waiter.WaitsForWelcome && _welcome is not null && SharedCount > _opening;
