@@ -66,8 +66,16 @@ internal sealed class PoolDirectory(IPoolHost host)
     }
 
     /// <summary>The pool whose servers log in as the given user, whoever is forced upon the database's clients.</summary>
-    public Pool GetOwnPool(PoolDatabase database, PoolUser user) =>
-        _pools.GetOrAdd((database, user), static (key, h) => new Pool(h, key.Item1, key.Item2), host);
+    /// <remarks>It is not forgotten before the caller has had the time to use it.</remarks>
+    public Pool GetOwnPool(PoolDatabase database, PoolUser user)
+    {
+        while (true)
+        {
+            var pool = _pools.GetOrAdd((database, user), static (key, h) => new Pool(h, key.Item1, key.Item2), host);
+            if (pool.TryKeep()) return pool;
+            Remove(pool);
+        }
+    }
 
     /// <summary>
     /// Makes a new configuration the current one. Servers whose way to the database changed are closed as they come free.
@@ -131,46 +139,47 @@ internal sealed class PoolDirectory(IPoolHost host)
             if (!database.IsAuto || database.IsHeld || database.ClientCount > 0 || database.ServerCount > 0) continue;
             if (database.UnusedSince == 0) database.UnusedSince = now;
             if (now - database.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond) continue;
-            _databases.TryRemove(database.Name, out _);
-            foreach (var key in _pools.Keys)
-                if (key.Item1 == database) _pools.TryRemove(key, out _);
+            // Somebody may wait for a server that cannot be logged in to.
+            if (_pools.Any(p => p.Key.Item1 == database && !p.Value.IsUnused) || !host.Budget.TryRemoveUnused(database)) continue;
+            _databases.TryRemove(new KeyValuePair<string, PoolDatabase>(database.Name, database));
             yield return database;
         }
     }
 
     /// <summary>
-    /// Forgets pools without clients and servers: those of removed databases at once, others when that has been so for
+    /// Forgets pools without clients and servers: those of removed databases the next time, others when that has been so for
     /// <paramref name="idle"/> (zero: never). Returns the latter, and for how many microseconds nobody has used them.
     /// </summary>
     public IEnumerable<(Pool Pool, long Idle)> ForgetUnusedPools(TimeSpan idle, long now)
     {
-        foreach (var (key, pool) in _pools)
+        foreach (var pool in _pools.Values)
         {
             if (!pool.IsUnused)
             {
                 pool.UnusedSince = 0;
                 continue;
             }
-            if (pool.Database.Removed)
+            var since = pool.UnusedSince;
+            if (since == 0)
             {
-                _pools.TryRemove(key, out _);
+                pool.UnusedSince = now;
                 continue;
             }
-            if (pool.UnusedSince == 0) pool.UnusedSince = now;
+            if (pool.Database.Removed)
+            {
+                if (pool.TryForget(since)) Remove(pool);
+                continue;
+            }
             // A pool that must hold servers is only waiting for them to come back.
-            if (idle <= TimeSpan.Zero || now - pool.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond || KeepsMinimum(pool.Database)) continue;
-            _pools.TryRemove(key, out _);
-            yield return (pool, now - pool.UnusedSince);
+            if (idle <= TimeSpan.Zero || now - since < idle.Ticks / TimeSpan.TicksPerMicrosecond || KeepsMinimum(pool.Database)) continue;
+            if (!pool.TryForget(since)) continue;
+            Remove(pool);
+            yield return (pool, now - since);
         }
     }
 
-    /// <summary>A client is about to use a pool that it was given earlier: it may have been forgotten as unused meanwhile.</summary>
-    public void Keep(Pool pool)
-    {
-        pool.UnusedSince = 0;
-        _databases.TryAdd(pool.Database.Name, pool.Database);
-        _pools.TryAdd((pool.Database, pool.User), pool);
-    }
+    private void Remove(Pool pool) =>
+        _pools.TryRemove(new KeyValuePair<(PoolDatabase, PoolUser), Pool>((pool.Database, pool.User), pool));
 
     private bool KeepsMinimum(PoolDatabase database) =>
         database.Settings.User is not null && (database.Settings.MinPoolSize ?? host.Settings.MinPoolSize) > 0;

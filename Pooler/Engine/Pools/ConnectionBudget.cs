@@ -16,14 +16,18 @@ public sealed class ConnectionBudget
     {
         lock (_lock)
         {
-            var reached = Reached(
-                database.ServerCount, database.Settings.MaxDbConnections, settings.MaxDbConnections,
-                user.ServerCount, user.Settings.MaxUserConnections, settings.MaxUserConnections);
+            var reached = ReachedByServers(database, user, settings);
             if (reached is not null) return reached;
             database.ServerCount++;
             user.ServerCount++;
             return null;
         }
+    }
+
+    /// <summary>Whether <see cref="TryReserveServer"/> would be refused.</summary>
+    internal bool IsServerLimitReached(PoolDatabase database, PoolUser user, PoolerSettings settings)
+    {
+        lock (_lock) return ReachedByServers(database, user, settings) is not null;
     }
 
     /// <summary>Counts a server connection that there is already, limit or not.</summary>
@@ -90,6 +94,24 @@ public sealed class ConnectionBudget
             if (--database.ClientCount == 0) database.UnusedSince = now;
         }
     }
+
+    /// <summary>
+    /// Removes a database made from <c>*</c> if neither client nor server counts in it. A client that is counted in
+    /// afterwards finds it <see cref="PoolDatabase.Removed"/>.
+    /// </summary>
+    internal bool TryRemoveUnused(PoolDatabase database)
+    {
+        lock (_lock)
+        {
+            if (!database.IsAuto || database.ClientCount > 0 || database.ServerCount > 0) return false;
+            database.Removed = true;
+            return true;
+        }
+    }
+
+    private static BudgetLimit? ReachedByServers(PoolDatabase database, PoolUser user, PoolerSettings settings) => Reached(
+        database.ServerCount, database.Settings.MaxDbConnections, settings.MaxDbConnections,
+        user.ServerCount, user.Settings.MaxUserConnections, settings.MaxUserConnections);
 
     // An entry of 0 or less means "as the global setting", as in PgBouncer; a global 0 means no limit.
     private static BudgetLimit? Reached(

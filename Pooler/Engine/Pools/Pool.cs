@@ -70,7 +70,36 @@ public sealed partial class Pool
     {
         get
         {
-            lock (_lock) return ClientCount == 0 && _servers.Count == 0 && _waiters.Count == 0;
+            lock (_lock) return HasNobody;
+        }
+    }
+
+    private bool HasNobody => ClientCount == 0 && _servers.Count == 0 && _waiters.Count == 0 && _ownServerWaiters.Count == 0;
+
+    private bool _isForgotten;
+
+    /// <summary>
+    /// Begins the time anew after which it is forgotten when unused: somebody is about to use it. False when it is forgotten
+    /// already; then there may be another one of the same database and user.
+    /// </summary>
+    internal bool TryKeep()
+    {
+        lock (_lock)
+        {
+            if (_isForgotten) return false;
+            UnusedSince = 0;
+            return true;
+        }
+    }
+
+    /// <summary>Says that nobody is to use it any more, unless somebody does, or wants to, since it was looked at.</summary>
+    internal bool TryForget(long unusedSince)
+    {
+        lock (_lock)
+        {
+            if (!HasNobody || UnusedSince != unusedSince) return false;
+            _isForgotten = true;
+            return true;
         }
     }
 
@@ -405,6 +434,7 @@ public sealed partial class Pool
                     var above = server.ShelfAbove;
                     var reason = ReasonToClose(server, loop.Now);
                     if (reason is null && excess > 0) reason = TooMany;
+                    if (reason is null && Database.Removed) reason = "database removed";
                     if (reason is null && settings.ServerIdleTimeout > TimeSpan.Zero && spare > 0
                         && loop.Now - server.IdleSince > Microseconds(settings.ServerIdleTimeout))
                     {
@@ -425,7 +455,7 @@ public sealed partial class Pool
         if (closing is not null)
             foreach (var (server, reason) in closing) server.CloseFromPool(reason);
         Grow(loop);
-        if (ClientCount > 0 || Database.Settings.User is not null)
+        if (!Database.Removed && (ClientCount > 0 || Database.Settings.User is not null))
         {
             while (OpenIfNeeded(loop, forMinimum: true))
             {

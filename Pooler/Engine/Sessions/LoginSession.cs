@@ -346,17 +346,26 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         return database;
     }
 
+    /// <summary>Counts the client in. False when it is turned away, or has to wait for another pool.</summary>
     private bool CountIn(Pool pool)
     {
-        if (pool.Database.Removed)
+        if (Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings) is { } limit)
+        {
+            Fail(EngineCore.LimitReached(limit));
+            return false;
+        }
+        // Only now: a database that counts a client is not forgotten as unused.
+        if (!pool.Database.Removed && pool.TryKeep()) return true;
+        Engine.Budget.RemoveClient(pool.Database, _user!, _context.Loop.Now);
+        if (pool.Database is { Removed: true, IsAuto: false } || FindDatabase(_startup!.Database) is not { } database)
         {
             Fail(EngineCore.DatabaseRemoved);
             return false;
         }
-        Engine.Directory.Keep(pool);
-        var limit = Engine.Budget.TryAddClient(pool.Database, _user!, Engine.Settings);
-        if (limit is null) return true;
-        Fail(EngineCore.LimitReached(limit.Value));
+        // Forgotten as unused meanwhile: what has taken, or takes, its place.
+        _pool = Engine.Directory.GetPool(database, _user!);
+        _pool.Learn(_authentication!, _user!);
+        WaitForWelcome();
         return false;
     }
 
