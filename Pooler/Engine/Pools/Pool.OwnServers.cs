@@ -84,10 +84,13 @@ public sealed partial class Pool
         && (_waiters.Oldest is not { } oldest || first.WaitingSince <= oldest.WaitingSince);
 
     /// <summary>
-    /// A server that is being released has to make room: the pool is full, and busy clients that pass servers on to each
-    /// other would keep it so for ever.
+    /// A server that is being released has to make room: the pool is full, or max_db_connections or max_user_connections
+    /// are reached, and busy clients that pass servers on to each other would keep it so for ever.
     /// </summary>
-    private bool IsOwnServerDue() => IsOwnServerFirst() && !Database.IsHeld && RoomAfterClosing() <= 0;
+    private bool IsOwnServerDue() => IsOwnServerFirst() && !Database.IsHeld && (RoomAfterClosing() <= 0
+        || (!IsClosingOne() && _host.Budget.IsServerLimitReached(Database, User, _host.Settings)));
+
+    private bool IsClosingOne() => _servers.Exists(static s => s.State == ServerState.Closed);
 
     /// <summary>Places left when those are gone that are closing already.</summary>
     private int RoomAfterClosing() => Limit - _servers.Count + _servers.Count(static s => s.State == ServerState.Closed);
@@ -116,7 +119,7 @@ public sealed partial class Pool
                 _ownServers++;
             }
             // Not more than needed: the places of those that are closing come free without another eviction.
-            evicts = full ? RoomAfterClosing() < _ownServerWaiters.Count : !_servers.Exists(static s => s.State == ServerState.Closed);
+            evicts = full ? RoomAfterClosing() < _ownServerWaiters.Count : !IsClosingOne();
         }
         if (server is not null)
         {
@@ -128,7 +131,12 @@ public sealed partial class Pool
         return false;
     }
 
-    private bool HasRoomFor(PoolWaiter waiter) => _servers.Count < Limit
-        || (_servers.Count < (long)Limit + ReserveSize
-            && LoopClock.Microseconds(_host.Loops[0].TimeProvider) - waiter.WaitingSince >= Microseconds(_host.Settings.ReservePoolTimeout));
+    private bool HasRoomFor(PoolWaiter waiter)
+    {
+        if (_servers.Count < Limit) return true;
+        // Zero: the reserve is not used.
+        var patience = _host.Settings.ReservePoolTimeout;
+        return patience > TimeSpan.Zero && _servers.Count < (long)Limit + ReserveSize
+            && LoopClock.Microseconds(_host.Loops[0].TimeProvider) - waiter.WaitingSince >= Microseconds(patience);
+    }
 }

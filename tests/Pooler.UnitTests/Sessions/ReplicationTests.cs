@@ -102,6 +102,58 @@ public sealed class ReplicationTests
         Assert.Contains("query_wait_timeout", Encoding.UTF8.GetString(waiting.TakeSent()));
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public void A_busy_pool_makes_room_for_it_also_when_a_limit_over_pools_is_reached(bool ofUser)
+    {
+        var harness = new SessionHarness(s => s with
+        {
+            DefaultPoolSize = 5, MaxUserConnections = ofUser ? 1 : 0, MaxDbConnections = ofUser ? 0 : 1,
+        });
+        var first = harness.Login();
+        var second = harness.Login();
+        var shared = harness.Server;
+        var query = SessionHarness.Messages(w => w.Query("SELECT 1"));
+        first.Receive(query);
+        var replication = Begin(harness, Logical);
+        second.Receive(query);
+
+        shared.Receive(SessionHarness.Messages(w =>
+        {
+            w.CommandComplete("SELECT 1");
+            w.ReadyForQuery((byte)'I');
+        }));
+        harness.Loop.Run();
+
+        Assert.True(shared.IsClosed);
+        harness.WelcomeServer();
+        Assert.Equal("R S S K Zi", SessionHarness.Transcript(replication.TakeSent()), ignoreCase: true);
+    }
+
+    [Fact]
+    public void The_reserve_is_not_for_it_when_reserve_pool_timeout_is_zero()
+    {
+        var harness = new SessionHarness(s => s with { ReservePoolSize = 1, ReservePoolTimeout = TimeSpan.Zero });
+        Begin(harness, Logical);
+        harness.WelcomeServer();
+
+        Begin(harness, Logical);
+        harness.Loop.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.Single(harness.Loop.Begun);
+    }
+
+    [Fact]
+    public void A_pool_in_which_it_waits_is_not_forgotten()
+    {
+        var directory = _harness.Core.Directory;
+        directory.KnownDatabase("db")!.Paused = true;
+        Begin(Logical);
+
+        foreach (var now in (long[])[1, 1_000_000]) Assert.Empty(directory.ForgetUnusedPools(TimeSpan.FromMicroseconds(1), now));
+
+        Assert.Equal(1, directory.Pools.Single().WaitingCount);
+    }
+
     [Fact]
     public void A_failed_login_of_a_replication_server_does_not_put_off_others()
     {
