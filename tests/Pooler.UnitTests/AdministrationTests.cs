@@ -30,7 +30,7 @@ public sealed class AdministrationTests
         };
         var pause = harness.Core.Administration.PauseAsync(null, TestContext.Current.CancellationToken);
 
-        await Assert.ThrowsAsync<AdministrationException>(() => pause.WaitAsync(TimeSpan.FromSeconds(30)));
+        await Assert.ThrowsAsync<AdministrationException>(() => pause.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
         Assert.False(harness.Core.Administration.AllPaused);
     }
 

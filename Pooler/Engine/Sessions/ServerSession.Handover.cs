@@ -1,5 +1,4 @@
 using Pooler.Engine.Handover;
-using Pooler.Engine.Hosts;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 
