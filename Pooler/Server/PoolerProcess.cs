@@ -126,10 +126,11 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             _engine = host.Services.GetRequiredService<PoolerEngine>();
             _host = host;
             if (commandLine.Reboot && _predecessor is null) _logger.LogInformation("old process not found, try to continue normally");
+            var group = FindSocketGroup(configuration.Settings.UnixSocketGroup);
             _engine.Start(_predecessor);
             // From here on there is no way back for the process before: what fails now is reported, and is no reason to end.
             if (_predecessor is not null) pidFile = TakeOverPidFile(configuration.Settings.PidFile);
-            GiveSocketsToGroup(configuration.Settings.UnixSocketGroup);
+            if (group is not null) GiveSocketsTo(group, configuration.Settings.UnixSocketGroup);
             using var signals = new Signals(_engine, _logger, Stopping);
             if (!await TryStartAsync(host) && _predecessor is null)
             {
@@ -191,24 +192,33 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
     }
 
-    private void GiveSocketsToGroup(string name)
+    private UnixGroup? FindSocketGroup(string name)
     {
-        if (name.Length == 0 || _passedSockets.Count > 0) return;
-        var group = UnixGroup.Find(name) ?? throw new PoolerStartException($"could not find group '{name}' (unix_socket_group)");
+        if (name.Length == 0 || _passedSockets.Count > 0) return null;
+        return UnixGroup.Find(name) ?? throw new PoolerStartException($"could not find group '{name}' (unix_socket_group)");
+    }
+
+    private void GiveSocketsTo(UnixGroup group, string name)
+    {
         foreach (var socket in SocketFiles())
-            if (!group.Own(socket)) throw new PoolerStartException($"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)");
+        {
+            if (group.Own(socket)) continue;
+            var complaint = $"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)";
+            if (_predecessor is null) throw new PoolerStartException(complaint);
+            _logger!.LogError("{Complaint}", complaint);
+        }
     }
 
     private async Task<bool> TryStartAsync(IHost host)
     {
-        // The process before is about to let go of the ports.
-        for (var deadline = Environment.TickCount64 + 5000; _predecessor is not null && Environment.TickCount64 < deadline;)
-        {
-            if (HttpUrls.AreFree(_urls)) break;
-            await Task.Delay(20);
-        }
         try
         {
+            // The process before is about to let go of the ports.
+            for (var deadline = Environment.TickCount64 + 5000; _predecessor is not null && Environment.TickCount64 < deadline;)
+            {
+                if (HttpUrls.AreFree(_urls)) break;
+                await Task.Delay(20);
+            }
             await host.StartAsync();
             return true;
         }
@@ -216,6 +226,12 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         {
             // Kestrel says which address it was; the cause behind it says nothing more.
             _logger!.LogCritical("the HTTP endpoints cannot listen: {Message}", e.Message);
+            return false;
+        }
+        catch (Exception e) when (_predecessor is not null)
+        {
+            // The clients of both processes are here now.
+            _logger!.LogCritical(e, "the HTTP endpoints could not be started");
             return false;
         }
     }

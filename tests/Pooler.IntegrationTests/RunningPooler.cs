@@ -37,9 +37,13 @@ internal sealed class RunningPooler : IAsyncDisposable
     }
 
     /// <summary>Starts an engine that takes over from the one with the same Unix socket, as <c>-R</c> does.</summary>
-    public static RunningPooler TakeOver(PoolerConfiguration configuration, ILoggerFactory? log = null)
+    /// <param name="configuration">Of the new engine.</param>
+    /// <param name="log">Of the new engine.</param>
+    /// <param name="meanwhile">What happens between its first word to the running one and its start.</param>
+    public static RunningPooler TakeOver(PoolerConfiguration configuration, ILoggerFactory? log = null, Action? meanwhile = null)
     {
         var predecessor = Predecessor.Find(configuration.Settings) ?? throw new InvalidOperationException("there is nobody to take over from");
+        meanwhile?.Invoke();
         var pooler = new RunningPooler(configuration, log);
         pooler._engine.Start(predecessor);
         return pooler;

@@ -125,7 +125,8 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
             await load.ProgressAsync();
             await load.StopAsync();
             Assert.Equal(load.Transactions, await Postgres.Server.ExecuteAsync("SELECT count(*) FROM work", database, Cancelled));
-            Assert.InRange(await BackendsOfAsync(database), 0, 4);
+            // A server that a late client has brought along may be one too many for a moment.
+            await Eventually.TrueAsync(async () => await BackendsOfAsync(database) <= 4, cancellationToken: Cancelled);
         }
         finally
         {
@@ -215,6 +216,38 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
         Assert.Contains("already suspended/paused", refused.Message);
         old.Engine.Resume(null);
         Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
+    }
+
+    [Theory]
+    [InlineData("PAUSE")]
+    [InlineData("SUSPEND")]
+    public async Task What_is_ordered_while_the_new_process_starts_is_not_undone(string command)
+    {
+        var database = await NewDatabaseAsync();
+        await using var old = RunningPooler.Start(Configuration(AnyVariant));
+        using var client = await old.LoginAsync(database);
+        using var console = await old.LoginAsync("pgbouncer");
+        var refused = Assert.Throws<PoolerStartException>(() => RunningPooler.TakeOver(
+            Configuration(AnyVariant), meanwhile: () => Assert.Equal($"C({command}) Z(I)", console.Query(command).AskAsync().GetAwaiter().GetResult())));
+        Assert.True(old.Engine.StandsStill, refused.Message);
+        Assert.Equal("C(RESUME) Z(I)", await console.Query("RESUME").AskAsync());
+        Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
+        using var late = await old.LoginAsync(database);
+        Assert.Equal("1", await late.ScalarAsync("SELECT 1"));
+    }
+
+    [Fact]
+    public async Task A_database_that_is_disabled_while_the_new_process_starts_stays_disabled()
+    {
+        var database = await NewDatabaseAsync();
+        await using var old = RunningPooler.Start(Configuration(AnyVariant));
+        using var client = await old.LoginAsync(database);
+        using var console = await old.LoginAsync("pgbouncer");
+        await using var @new = RunningPooler.TakeOver(
+            Configuration(AnyVariant),
+            meanwhile: () => Assert.Equal("C(DISABLE) Z(I)", console.Query($"DISABLE {database}").AskAsync().GetAwaiter().GetResult()));
+        using var late = await RawClient.ConnectAsync(@new.EndPoint);
+        Assert.StartsWith("E(", await late.Startup(database, PostgresForPooler.Trusted).AskAsync(), StringComparison.Ordinal);
     }
 
     [Fact]

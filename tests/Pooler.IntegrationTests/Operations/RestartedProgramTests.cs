@@ -104,6 +104,7 @@ public sealed class RestartedProgramTests : PoolerTest, IDisposable
     [Theory]
     [InlineData("colour = blue", "unknown setting colour")]
     [InlineData("listen_addr = 192.0.2.1", "failed to listen on any address")]
+    [InlineData("unix_socket_group = no-such-group", "could not find group 'no-such-group'")]
     public async Task A_new_process_that_cannot_start_ends_with_1_and_the_old_one_goes_on(string mistake, string complaint)
     {
         var database = await NewDatabaseAsync();
