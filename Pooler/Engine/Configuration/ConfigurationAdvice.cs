@@ -24,7 +24,7 @@ public static class ConfigurationAdvice
     {
         var configuration = read.Configuration ?? throw new ArgumentException("has errors", nameof(read));
         return OnLimits(configuration, descriptors).Concat(OnWaiting(configuration.Settings)).Concat(OnServers(configuration.Settings))
-            .Concat(OnAccess(configuration.Settings)).Concat(OnPoolSizes(configuration, cores))
+            .Concat(OnAccess(configuration.Settings)).Concat(OnAsking(configuration)).Concat(OnPoolSizes(configuration, cores))
             .Select(advice => new ConfigurationIssue(read.Origins.GetValueOrDefault(advice.Setting), $"{advice.Setting}: {advice.Text}"));
     }
 
@@ -78,6 +78,8 @@ public static class ConfigurationAdvice
             yield return ("server_lifetime", $"server connections are replaced every {settings.ServerLifetime.TotalSeconds:0.###} seconds: logins cost the server more than what they are to prevent");
         if (settings.PoolMode == PoolMode.Session && settings.ServerResetQuery.Length == 0)
             yield return ("server_reset_query", "empty lets a session see the settings, temporary tables and locks of the one before it");
+        if (settings.ServerTlsSslMode == SslMode.VerifyCa && settings.ServerTlsCaFile.Length == 0)
+            yield return ("server_tls_sslmode", "verify-ca without server_tls_ca_file trusts every authority that this machine does, whatever host the certificate is for: name the authority, or use verify-full");
     }
 
     private static IEnumerable<(string Setting, string Text)> OnAccess(PoolerSettings settings)
@@ -86,6 +88,17 @@ public static class ConfigurationAdvice
             yield return ("auth_file", $"{file} can be read by every user of this machine: chmod 600");
         if (settings.AuthType is AuthType.Any or AuthType.Trust && !IsLocal(settings.ListenAddr))
             yield return ("auth_type", $"{settings.AuthType.ToString().ToLowerInvariant()} asks for no password, and listen_addr lets in other machines");
+    }
+
+    private static IEnumerable<(string Setting, string Text)> OnAsking(PoolerConfiguration configuration)
+    {
+        var databases = configuration.Databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal).ToArray();
+        var askers = databases.Select(d => d.AuthUser).Append(configuration.Settings.AuthUser).Where(u => u is { Length: > 0 }).ToHashSet();
+        foreach (var database in databases)
+        {
+            if (askers.Contains(database.User))
+                yield return ($"database {database.Name}", $"its forced user {database.User} is also an auth_user: whoever may use the database has the rights to read what others log in with");
+        }
     }
 
     private static IEnumerable<(string Setting, string Text)> OnPoolSizes(PoolerConfiguration configuration, int cores)

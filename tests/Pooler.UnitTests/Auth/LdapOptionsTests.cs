@@ -48,6 +48,9 @@ public class LdapOptionsTests
     [InlineData("ldapserver=h ldapprefix=a ldapport=65536", "invalid LDAP port")]
     [InlineData("ldapserver=h ldapprefix=a ldapport=x", "invalid LDAP port")]
     [InlineData("ldapserver=h ldapprefix=a ldapscheme=http", "invalid ldapscheme")]
+    [InlineData("ldapserver=h ldapprefix=a ldaptls=yes", "invalid ldaptls value: \"yes\"")]
+    [InlineData("ldapserver=h ldapprefix=a ldaptls=true", "invalid ldaptls value")]
+    [InlineData("ldapserver=h ldapprefix=a ldaptls=on", "invalid ldaptls value")]
     [InlineData("ldapserver=h ldapprefix=a ldapserrver=b", "invalid LDAP option: \"ldapserrver\"")]
     [InlineData("ldapserver=h ldapprefix", "expected name=value")]
     [InlineData("ldapserver= h", "has no value")]
@@ -61,6 +64,18 @@ public class LdapOptionsTests
     {
         Assert.False(LdapOptions.TryParse(text, out _, out var error));
         Assert.Contains(complaint, error);
+    }
+
+    [Theory]
+    [InlineData("ldapserver=h ldapbasedn=b ldapbindpasswd=top secret", "expected name=value in column 46")]
+    [InlineData("ldapserver=h ldapbasedn=b ldapbindpasswd=top,secret=x", "invalid LDAP option: what stands in column 46")]
+    [InlineData("ldapserver=h ldapbasedn=b ldapbindpasswd=top,secret=", "what stands in column 46 of the options has no value")]
+    [InlineData("ldapurl=ldap://who:secret@h/dc=net", "could not parse LDAP URL")]
+    public void No_part_of_a_password_is_repeated(string text, string complaint)
+    {
+        Assert.False(LdapOptions.TryParse(text, out _, out var error));
+        Assert.Contains(complaint, error);
+        Assert.DoesNotContain("secret", error);
     }
 
     [Fact]

@@ -62,6 +62,8 @@ public sealed class ConfigurationAdviceTests : IDisposable
     [InlineData("server_lifetime = 10", "server_lifetime: server connections are replaced every 10 seconds")]
     [InlineData("pool_mode = session\nserver_reset_query =", "server_reset_query: empty lets a session see")]
     [InlineData("auth_type = trust\nlisten_addr = *", "auth_type: trust asks for no password")]
+    [InlineData("server_tls_sslmode = verify-ca", "server_tls_sslmode: verify-ca without server_tls_ca_file")]
+    [InlineData("auth_user = u", "database a: its forced user u is also an auth_user")]
     [InlineData("min_pool_size = 30", "database a: min_pool_size 30 is above the pool's size 20")]
     public void Harmful_settings_are_named_with_their_place(string settings, string expected)
     {

@@ -88,9 +88,9 @@ internal sealed class HbaReader
         var options = new List<KeyValuePair<string, string>>();
         foreach (var field in fields.Skip(next))
         {
-            // LDAP's suffixes and filters hold commas, and PgBouncer leaves the rest of such a line to LDAP.
-            if (method == AuthType.Ldap && !field.IsSingle) continue;
-            ReadOption(Single(field, "options"), method, options);
+            // LDAP's options may be joined by commas; the line's own (clientcert …) can stand among them.
+            if (method == AuthType.Ldap) foreach (var token in field.Tokens) ReadOption(token, method, options);
+            else ReadOption(Single(field, "options"), method, options);
         }
 
         var optionsText = line.Text[fields[next - 1].End..].Trim();

@@ -71,7 +71,8 @@ internal sealed record LdapOptions
         var rest = text.AsSpan().Trim();
         while (!rest.IsEmpty)
         {
-            if (!TryReadPair(ref rest, out var key, out var value, out error) || !TryApply(ref result, key, value, out error)) return false;
+            var column = text.AsSpan().TrimEnd().Length - rest.Length + 1;
+            if (!TryReadPair(ref rest, column, out var key, out var value, out error) || !TryApply(ref result, column, key, value, out error)) return false;
             rest = rest.TrimStart();
             if (rest.StartsWith(",")) rest = rest[1..].TrimStart();
         }
@@ -81,20 +82,24 @@ internal sealed record LdapOptions
         return true;
     }
 
-    private static bool TryReadPair(ref ReadOnlySpan<char> rest, out string key, out string value, [NotNullWhen(false)] out string? error)
+    private static bool TryReadPair(ref ReadOnlySpan<char> rest, int column, out string key, out string value, [NotNullWhen(false)] out string? error)
     {
         value = "";
         key = ReadToken(ref rest, '=');
         if (!rest.StartsWith("=") || key.Length == 0)
         {
-            error = $"expected name=value at \"{key}\"";
+            error = $"expected name=value in column {column} of the options";
             return false;
         }
         rest = rest[1..];
         value = ReadToken(ref rest, ',');
-        error = value.Length == 0 ? $"{key} has no value" : null;
+        error = value.Length == 0 ? $"{Describe(key, column)} has no value" : null;
         return error is null;
     }
+
+    // What is no option's name may be the rest of a password with a blank or a comma in it.
+    private static string Describe(string key, int column) =>
+        key.StartsWith("ldap", StringComparison.Ordinal) ? $"\"{key}\"" : $"what stands in column {column} of the options";
 
     /// <summary>A quoted text, in which a doubled quote stands for one, or everything up to white space or the given end.</summary>
     private static string ReadToken(ref ReadOnlySpan<char> rest, char end)
@@ -125,7 +130,7 @@ internal sealed record LdapOptions
         return token.ToString();
     }
 
-    private static bool TryApply(ref LdapOptions options, string key, string value, [NotNullWhen(false)] out string? error)
+    private static bool TryApply(ref LdapOptions options, int column, string key, string value, [NotNullWhen(false)] out string? error)
     {
         error = null;
         switch (key)
@@ -145,8 +150,12 @@ internal sealed record LdapOptions
             case "ldapscheme":
                 error = $"invalid ldapscheme value: \"{value}\"";
                 break;
-            case "ldaptls":
+            case "ldaptls" when value is "0" or "1":
                 options = options with { StartsTls = value == "1" };
+                break;
+            case "ldaptls":
+                // As PostgreSQL takes 1 only, whoever writes yes would have everything sent in the clear.
+                error = $"invalid ldaptls value: \"{value}\": 0 or 1";
                 break;
             case "ldapprefix":
                 options = options with { Prefix = value };
@@ -175,7 +184,7 @@ internal sealed record LdapOptions
             case "ldapurl":
                 return TryApplyUrl(ref options, value, out error);
             default:
-                error = $"invalid LDAP option: \"{key}\"";
+                error = $"invalid LDAP option: {Describe(key, column)}";
                 break;
         }
         return error is null;
@@ -189,7 +198,7 @@ internal sealed record LdapOptions
         var scheme = colon < 0 ? "" : url[..colon].ToLowerInvariant();
         if (scheme is not ("ldap" or "ldaps"))
         {
-            error = colon < 0 ? $"could not parse LDAP URL \"{url}\"" : $"unsupported LDAP URL scheme: {scheme}";
+            error = colon < 0 ? $"could not parse LDAP URL" : $"unsupported LDAP URL scheme: {scheme}";
             return false;
         }
         var rest = url[(colon + 3)..];
@@ -201,7 +210,7 @@ internal sealed record LdapOptions
         var (host, port) = SplitAddress(address);
         if (port is "" || (port is not null && (!int.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number is 0 or > 65535)))
         {
-            error = $"could not parse LDAP URL \"{url}\": invalid port";
+            error = $"could not parse LDAP URL: invalid port";
             return false;
         }
         LdapScope? scope = Part(2)?.ToLowerInvariant() switch
@@ -213,7 +222,7 @@ internal sealed record LdapOptions
         };
         if (scope is null)
         {
-            error = $"could not parse LDAP URL \"{url}\": the scope must be base, one or sub";
+            error = $"could not parse LDAP URL: the scope must be base, one or sub";
             return false;
         }
         options = options with

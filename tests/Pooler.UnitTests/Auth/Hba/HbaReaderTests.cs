@@ -143,6 +143,26 @@ public sealed class HbaReaderTests
         Assert.Equal(AuthType.Ldap, Logins.MethodFor(rules, Logins.From("d", "u", "192.0.2.1")));
     }
 
+    [Theory]
+    [InlineData("ldapserver=h,ldapprefix=a,clientcert=verify-full,clientname=DN")]
+    [InlineData("ldapserver=h ldapprefix=a, clientcert=verify-full ,clientname=DN")]
+    public void The_lines_own_options_are_found_among_LDAPs_that_commas_join(string options)
+    {
+        var rule = Assert.Single(Logins.Rules($"hostssl all all all ldap {options}"));
+
+        Assert.Equal(("verify-full", "DN"), (rule.Option("clientcert"), rule.Option("clientname")));
+    }
+
+    [Fact]
+    public void A_mistake_in_the_lines_own_options_among_LDAPs_leaves_the_line_out()
+    {
+        var issues = new List<ConfigurationIssue>();
+
+        Assert.Empty(HbaReader.Parse("hostssl all all all ldap ldapserver=h,ldapprefix=a,clientcert=yes", "pg_hba.conf", IdentMaps.None, issues));
+
+        Assert.Contains("clientcert=yes", Assert.Single(issues).ToString());
+    }
+
     [Fact]
     public void Files_are_included_from_beside_the_file_that_names_them()
     {
