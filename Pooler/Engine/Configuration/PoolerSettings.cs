@@ -287,8 +287,9 @@ public sealed partial record PoolerSettings
     /// <summary>Values of settings that this build knows by name only, as they were written; see the settings table.</summary>
     public ImmutableDictionary<string, string> Inert { get; init; } = ImmutableDictionary<string, string>.Empty;
 
+    // What PgBouncer asks, with nothing in it that search_path or a temporary table could stand in for.
     private const string DefaultAuthQuery =
-        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
+        "SELECT rolname, CASE WHEN rolvaliduntil OPERATOR(pg_catalog.<) pg_catalog.now() THEN NULL ELSE rolpassword END FROM pg_catalog.pg_authid WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin";
 
     /// <summary>Keeps the generated text, which would carry http_admin_key, out of logs.</summary>
     public override string ToString() => nameof(PoolerSettings);

@@ -13,8 +13,8 @@ internal sealed record ServerQueryResult(PgError? Error, int Columns, IReadOnlyL
 
 /// <summary>
 /// A query of the pooler's own with parameters, such as auth_query: waits for a server connection of a pool as clients
-/// do, runs on it with the parameters that the server had at its login, whatever clients have set since, and gives it
-/// back. It holds a connection only while it runs, so that logins cannot lock each other out of an exhausted pool.
+/// do, runs on it with the session as it was at the server's login, whatever clients have done since, and gives it back.
+/// It holds a connection only while it runs, so that logins cannot lock each other out of an exhausted pool.
 /// </summary>
 /// <param name="engine">The engine of the pool.</param>
 /// <param name="pool">Whose servers run it.</param>

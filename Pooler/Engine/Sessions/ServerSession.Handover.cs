@@ -21,6 +21,7 @@ internal sealed partial class ServerSession
         TransactionStatus = state.TransactionStatus;
         Parameters = state.Parameters;
         _reported = state.Reported;
+        _servedClient = true;
         IdleSince = state.WasUsed ? Math.Max(1, engine.Now - state.IdleFor) : 0;
         LinkedAt = ClientSession.Since(engine.Now, state.LinkedFor);
         CloseNeeded = state.CloseNeeded;

@@ -15,6 +15,12 @@ internal sealed partial class ServerSession
     private readonly List<string?[]> _queryRows = [];
     private int _queryColumns;
     private int _readyToCome;
+    private bool _servedClient;
+    private bool _forgetsClients;
+
+    // All that clients can leave in a session for a query to stumble over. Not DISCARD ALL: what is prepared there for
+    // clients stays.
+    private const string ForgetClients = "RESET ROLE; RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP";
     private PgError? _queryError;
 
     /// <summary>Runs it and goes back to the pool; the server is the query's alone until then.</summary>
@@ -28,12 +34,18 @@ internal sealed partial class ServerSession
         LinkedAt = Loop.Now;
         var writer = Context.ToServer;
         writer.Clear();
-        // Whatever a client has set on this server, a search_path above all, must not reach a query that decides about
-        // logins (CVE-2025-12819).
-        if (Parameters.ChangesTo(_reported) is { } reset)
+        // Whatever a client has done in this session, a search_path (CVE-2025-12819) or a temporary table pg_authid above
+        // all, must not reach a query that decides about logins. What connect_query has set goes with it, and is set again.
+        _forgetsClients = _servedClient;
+        if (_forgetsClients)
         {
-            writer.Query(reset);
+            writer.Query(ForgetClients);
             _readyToCome++;
+            if (Pool.Database.Settings.ConnectQuery is { Length: > 0 } connectQuery)
+            {
+                writer.Query(connectQuery);
+                _readyToCome++;
+            }
         }
         writer.Parse("", query.Sql);
         writer.Bind("", "", query.Parameters);
@@ -73,8 +85,12 @@ internal sealed partial class ServerSession
             case Backend.ReadyForQuery when body.Length == 1 && _readyToCome > 0:
                 TransactionStatus = body[0];
                 _readyToCome--;
-                // The reset is done: what the server does not report is now as it was at the login.
-                if (_readyToCome == 1 && _queryError is null) Parameters = _reported;
+                if (_forgetsClients && _queryError is null)
+                {
+                    // What the server does not report is now as it was at the login.
+                    Parameters = _reported;
+                    _servedClient = _forgetsClients = false;
+                }
                 break;
             case Backend.RowDescription when reader.TryReadInt16(out var count):
                 if (_readyToCome == 1) _queryColumns = count;
@@ -129,7 +145,8 @@ internal sealed partial class ServerSession
         var query = _query!;
         _query = null;
         var result = new ServerQueryResult(_queryError, _queryColumns, [.. _queryRows], IsServerError: _queryError is not null);
-        ReleaseToPool(endOfSession: false);
+        if (_forgetsClients) Close("session could not be reset");
+        else ReleaseToPool(endOfSession: false);
         query.Complete(result);
     }
 

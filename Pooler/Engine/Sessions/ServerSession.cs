@@ -152,6 +152,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
     public void LinkTo(ClientSession client)
     {
         _client = client;
+        _servedClient = true;
         _toldFatal = OwesRestOfMessage = false;
         LinkedAt = Loop.Now;
         if (!ReferenceEquals(Parameters, client.Parameters)) client.PrepareSetup(Parameters.ChangesTo(client.Parameters));

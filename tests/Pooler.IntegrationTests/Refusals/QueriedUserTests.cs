@@ -1,3 +1,4 @@
+using Npgsql;
 using Pooler.Engine.Configuration;
 using Pooler.IntegrationTests.Authentication;
 using Xunit;
@@ -75,6 +76,55 @@ public sealed class QueriedUserTests(PostgresForPooler postgres) : RefusalTest(p
         }
 
         Assert.Equal((true, victim), await Psql.AskAsync(pooler, database, victim, Password));
+    }
+
+    /// <summary>Clients who work as auth_user share its servers: what they leave in a session could forge others' secrets.</summary>
+    [Theory]
+    [InlineData("CREATE TEMP TABLE pg_authid AS SELECT 'VICTIM'::name AS rolname, 'forged'::text AS rolpassword")]
+    [InlineData("SET search_path = evil, pg_catalog")]
+    [InlineData("SET SESSION AUTHORIZATION VICTIM")]
+    [InlineData("SET ROLE VICTIM")]
+    public async Task What_a_client_leaves_in_a_session_does_not_reach_auth_query(string attack)
+    {
+        var (victim, database) = (await NewRoleAsync(""), await NewDatabaseAsync());
+        await Postgres.Server.ExecuteAsync(
+            $"CREATE SCHEMA evil CREATE VIEW pg_authid AS SELECT '{victim}'::name AS rolname, 'forged'::text AS rolpassword", database, Cancelled);
+        await using var pooler = Start(
+            AnyVariant,
+            change: s => s with
+            {
+                AuthType = AuthType.Plain,
+                AuthUser = Postgres.Server.User,
+                DefaultPoolSize = 1,
+                MaxPreparedStatements = 100,
+                AuthQuery = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1",
+            },
+            configure: c => c with
+            {
+                Databases = new Dictionary<string, DatabaseSettings>
+                {
+                    [database] = c.Databases["*"] with { Name = database, User = Postgres.Server.User, ConnectQuery = "SET work_mem = '4711kB'" },
+                },
+                Users = new Dictionary<string, UserSettings> { [Postgres.Server.User] = new() { Name = Postgres.Server.User, Secret = Postgres.Server.Password } },
+            });
+        await using var attacker = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(pooler.ConnectionString(database))
+        {
+            Username = Postgres.Server.User, Password = Postgres.Server.Password,
+        }.ConnectionString);
+        await attacker.OpenAsync(Cancelled);
+        await using var prepared = new NpgsqlCommand("SELECT current_setting('work_mem')", attacker);
+        await prepared.PrepareAsync(Cancelled);
+        var server = await ScalarAsync(attacker, "SELECT pg_backend_pid()");
+        await ExecuteAsync(attacker, attack.Replace("VICTIM", victim));
+
+        var (let, complaint) = await Psql.AskAsync(pooler, database, victim, "forged");
+        Assert.False(let);
+        Assert.Contains("password authentication failed", complaint);
+        Assert.Equal((true, Postgres.Server.User), await Psql.AskAsync(pooler, database, victim, Password));
+
+        // The same server, with what belongs there.
+        Assert.Equal(server, await ScalarAsync(attacker, "SELECT pg_backend_pid()"));
+        Assert.Equal("4711kB", await prepared.ExecuteScalarAsync(Cancelled));
     }
 
     private static Task<(bool Succeeded, string Output)> AskAsync(RunningPooler pooler, string user) =>
