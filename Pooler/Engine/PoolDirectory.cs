@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Pools;
 
@@ -11,6 +12,12 @@ internal sealed class PoolDirectory(IPoolHost host)
     private readonly ConcurrentDictionary<string, PoolUser> _users = new();
     private readonly ConcurrentDictionary<(PoolDatabase, PoolUser), Pool> _pools = new();
     private volatile DatabaseSettings? _fallback;
+
+    // Bytes in a name, as in PgBouncer (MAX_DBNAME) and PostgreSQL (NAMEDATALEN): no server has a database of a longer one.
+    private const int LongestName = 63;
+
+    // So long a question may be on its way into the queue of its pool.
+    private static readonly TimeSpan ProvisionalLife = TimeSpan.FromSeconds(1);
 
     /// <summary>All are held (PAUSE without a name): also those that become known meanwhile.</summary>
     public bool HoldsNew { get; set; }
@@ -42,17 +49,42 @@ internal sealed class PoolDirectory(IPoolHost host)
     /// <summary>The database of that name, made from the <c>*</c> entry when there is no other.</summary>
     public PoolDatabase? FindDatabase(string name) => FindDatabase(name, out _);
 
+    /// <summary>
+    /// What <see cref="FindDatabase(string)"/> would find, without making it known: for those who have not proved yet who
+    /// they are, and could ask for ever new names.
+    /// </summary>
+    public PoolDatabase? PreviewDatabase(string name) => _databases.TryGetValue(name, out var database) ? database : Make(name);
+
+    /// <summary>The same, known as long as it is used: a question about a login is to be asked there.</summary>
+    public PoolDatabase? FindDatabaseForQuestion(string name)
+    {
+        if (_databases.TryGetValue(name, out var database))
+        {
+            if (database.IsProvisional) database.UnusedSince = 0;
+            return database;
+        }
+        if (Make(name) is not { } made) return null;
+        made.IsProvisional = true;
+        return _databases.GetOrAdd(name, made);
+    }
+
     /// <summary>The same; tells whether the database was made just now.</summary>
     public PoolDatabase? FindDatabase(string name, out bool isNew)
     {
         isNew = false;
-        if (_databases.TryGetValue(name, out var database)) return database;
-        if (_fallback is not { } fallback) return null;
-        var made = new PoolDatabase(fallback with { Name = name }, isAuto: true) { HeldWithAll = HoldsNew };
-        database = _databases.GetOrAdd(name, made);
-        isNew = database == made;
+        if (!_databases.TryGetValue(name, out var database))
+        {
+            if (Make(name) is not { } made) return null;
+            database = _databases.GetOrAdd(name, made);
+            isNew = database == made;
+        }
+        if (database.IsProvisional) (isNew, database.IsProvisional) = (true, false);
         return database;
     }
+
+    private PoolDatabase? Make(string name) => _fallback is { } fallback && Encoding.UTF8.GetByteCount(name) <= LongestName
+        ? new PoolDatabase(fallback with { Name = name }, isAuto: true) { HeldWithAll = HoldsNew }
+        : null;
 
     /// <summary>The database of that name, if it is known already.</summary>
     public PoolDatabase? KnownDatabase(string name) => _databases.GetValueOrDefault(name);
@@ -130,15 +162,16 @@ internal sealed class PoolDirectory(IPoolHost host)
             if (KeepsMinimum(database)) GetPool(database, AddUser(database.Settings.User!));
     }
 
-    /// <summary>Forgets databases made from <c>*</c> that nobody has used for a while; returns them.</summary>
+    /// <summary>Forgets databases made from <c>*</c> that nobody has used for a while (zero: only provisional ones); returns them.</summary>
     public IEnumerable<PoolDatabase> ForgetUnusedDatabases(TimeSpan idle, long now)
     {
-        if (idle <= TimeSpan.Zero) yield break;
-        foreach (var database in _databases.Values)
+        foreach (var (_, database) in _databases)
         {
+            var limit = database.IsProvisional ? ProvisionalLife : idle;
+            if (limit <= TimeSpan.Zero) continue;
             if (!database.IsAuto || database.IsHeld || database.ClientCount > 0 || database.ServerCount > 0) continue;
             if (database.UnusedSince == 0) database.UnusedSince = now;
-            if (now - database.UnusedSince < idle.Ticks / TimeSpan.TicksPerMicrosecond) continue;
+            if (now - database.UnusedSince < limit.Ticks / TimeSpan.TicksPerMicrosecond) continue;
             // Somebody may wait for a server that cannot be logged in to.
             if (_pools.Any(p => p.Key.Item1 == database && !p.Value.IsUnused) || !host.Budget.TryRemoveUnused(database)) continue;
             _databases.TryRemove(new KeyValuePair<string, PoolDatabase>(database.Name, database));

@@ -13,6 +13,7 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     private volatile bool _heldWithAll;
     private volatile bool _disabled;
     private volatile bool _removed;
+    private volatile bool _provisional;
     private readonly Lock _hostsLock = new();
     private volatile DatabaseHosts? _hosts;
 
@@ -77,6 +78,13 @@ public sealed class PoolDatabase(DatabaseSettings settings, bool isAuto)
     {
         get => _removed;
         internal set => _removed = value;
+    }
+
+    /// <summary>Known only because a question about a login is asked there: nobody has been let in yet.</summary>
+    public bool IsProvisional
+    {
+        get => _provisional;
+        internal set => _provisional = value;
     }
 
     /// <summary>Server connections over all its pools, open or opening; guarded by <see cref="ConnectionBudget"/>.</summary>

@@ -99,7 +99,7 @@ internal sealed partial class LoginSession
             return;
         }
         _user = Engine.Directory.FindUser(startup.User);
-        var database = isConsole ? null : FindDatabase(startup.Database);
+        var database = isConsole ? null : Engine.Directory.PreviewDatabase(startup.Database);
         _userQueries = isConsole || database is { Removed: false } ? UserQueries.For(Engine, _context.Loop, database, LogName) : null;
         var isPossible = _user is not null || _userQueries is not null || settings.AuthType is not (AuthType.Trust or AuthType.Plain or AuthType.Md5 or AuthType.ScramSha256);
         _isDatabaseKnown = isPossible && (isConsole || database is { Removed: false });

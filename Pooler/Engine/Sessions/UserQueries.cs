@@ -93,7 +93,7 @@ internal sealed class UserQueries : IUserQueries
             (refusal, _, _, reason) = Misconfigured($"cannot use the reserved \"{name}\" database as an auth_dbname");
             return null;
         }
-        var database = _engine.Directory.FindDatabase(name);
+        var database = _engine.Directory.FindDatabaseForQuestion(name);
         if (database is null || database.Removed)
         {
             (refusal, _, _, reason) = Misconfigured($"authentication database \"{name}\" is not configured.");
