@@ -68,4 +68,7 @@ internal sealed class DraftEntry(string where)
     public string Where { get; } = where;
 
     public Dictionary<string, RawValue> Values { get; } = [];
+
+    /// <summary>A database's: the user of the target that has become it.</summary>
+    public string? TargetUser { get; set; }
 }

@@ -133,6 +133,7 @@ public static class ConfigurationLoader
         }
 
         if (!target.TryGetValue("user", out var user)) return;
+        entry.TargetUser = user.Text;
         var known = users.GetValueOrDefault(user.Text) ?? new UserSettings { Name = user.Text };
         users[user.Text] = (target.TryGetValue("password", out var password) ? known with { Secret = password.Text } : known) with { IsKnown = true };
     }
@@ -149,7 +150,7 @@ public static class ConfigurationLoader
             }
 
             var defaults = new DatabaseSettings { Name = name };
-            var database = databases[name] = Fill(draft, entry, defaults, defaults, SettingsTable.FindDatabaseKey, $"database {name}");
+            var database = databases[name] = Fill(draft, entry, defaults with { TargetUser = entry.TargetUser }, defaults, SettingsTable.FindDatabaseKey, $"database {name}");
             // As in libpq: one port for all hosts, or one for each.
             if (database.PortList is { } ports && PortListKind.Split(ports).Length != HostList.Split(database.Host).Length)
                 draft.Error(entry.Where, $"database {name}: port = {ports} does not have as many ports as host has hosts");

@@ -140,6 +140,12 @@ public sealed record DatabaseSettings
     /// <summary>Password of the forced user.</summary>
     public string? Password { get; init; }
 
+    /// <summary>
+    /// The user that was given together with the server (DATABASES_USER, DATABASE_URL), so that its password may be shown
+    /// there without a client. Clients are not forced to be it.
+    /// </summary>
+    public string? TargetUser { get; init; }
+
     /// <summary>See <see cref="PoolerSettings.DefaultPoolSize"/>.</summary>
     public int? PoolSize { get; init; }
 
@@ -181,6 +187,14 @@ public sealed record DatabaseSettings
 
     /// <summary>Startup parameters sent to the server: client_encoding, datestyle, timezone, application_name.</summary>
     public IReadOnlyDictionary<string, string> StartupParameters { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>As whom the server may be logged in to before a client has come as somebody else; null: as nobody.</summary>
+    public string? ProbeUser(PoolerSettings settings)
+    {
+        if ((User ?? TargetUser) is { } user) return user;
+        // auth_user is sent to the server of auth_dbname only.
+        return (AuthDbName ?? settings.AuthDbName ?? Name) == Name && (AuthUser ?? settings.AuthUser) is { Length: > 0 } asker ? asker : null;
+    }
 
     /// <summary>Keeps a record's generated text from carrying the password into a log.</summary>
     public override string ToString() => $"database {Name}";

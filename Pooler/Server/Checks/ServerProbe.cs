@@ -9,12 +9,13 @@ internal static class ServerProbe
 {
     private const int TimeoutSeconds = 5;
 
-    /// <summary>Logs in as one of those whom the configuration lets log in, and asks for max_connections.</summary>
-    /// <returns>The figure, or why there is none; neither when nobody's password is known here.</returns>
+    /// <summary>Logs in as somebody whom the configuration sends to this very server, and asks for max_connections.</summary>
+    /// <returns>The figure, or why there is none.</returns>
     public static async Task<(int? MaxConnections, string? Problem)> AskAsync(
         PoolerConfiguration configuration, ConnectionDemand demand, CancellationToken cancellationToken)
     {
-        if (ConnectionString(configuration, demand) is not { } connectionString) return (null, null);
+        if (ConnectionString(configuration, demand) is not { } connectionString)
+            return (null, "no user is given for it (user=, auth_user)");
         try
         {
             var source = new NpgsqlDataSourceBuilder(connectionString);
@@ -64,11 +65,20 @@ internal static class ServerProbe
 
     private static (string User, string? Password, string Database)? Login(PoolerConfiguration configuration, ConnectionDemand demand)
     {
-        var logins = demand.Databases.SelectMany(d => d.User is { } forced
-            ? [(User: forced, Password: d.Password ?? Plain(configuration.Users.GetValueOrDefault(forced)), Database: NameOf(d))]
-            : configuration.Users.Values.Select(u => (User: u.Name, Password: d.Password ?? Plain(u), Database: NameOf(d)))).ToArray();
+        // Never as just anybody of auth_file: that password may be meant for quite another server.
+        var logins = new List<(string User, string? Password, string Database)>();
+        foreach (var entry in demand.Databases)
+        {
+            // The database in which auth_query runs may be one of those that * makes.
+            var authDbName = entry.AuthDbName ?? configuration.Settings.AuthDbName;
+            var database = entry.Name == "*" && authDbName is not null && !configuration.Databases.ContainsKey(authDbName) ? entry with { Name = authDbName } : entry;
+            if (database.ProbeUser(configuration.Settings) is not { } user) continue;
+            var password = user == database.User ? database.Password : null;
+            logins.Add((user, password ?? Plain(configuration.Users.GetValueOrDefault(user)), NameOf(database)));
+        }
+
         // The server may trust whoever has no password here.
-        return logins.Length == 0 ? null : logins.FirstOrDefault(l => l.Password is not null, logins[0]);
+        return logins.Count == 0 ? null : logins.FirstOrDefault(l => l.Password is not null, logins[0]);
     }
 
     private static string NameOf(DatabaseSettings database) => database.DbName ?? (database.Name == "*" ? "postgres" : database.Name);
