@@ -8,6 +8,9 @@ public sealed class UnknownNameTests(PostgresForPooler postgres) : RefusalTest(p
 {
     private const int Many = 30;
 
+    // Also those that SHOW DATABASES leaves out because nobody uses them.
+    private const string Known = "SELECT used FROM SHOW MEM WHERE name = 'db_cache'";
+
     [Fact]
     public async Task Failed_logins_make_no_database_known()
     {
@@ -16,7 +19,7 @@ public sealed class UnknownNameTests(PostgresForPooler postgres) : RefusalTest(p
 
         for (var i = 0; i < Many; i++) Assert.Contains("authentication failed", await AskAsync(pooler, $"nowhere{i}", "nobody"));
 
-        Assert.Equal("1", await console.ScalarAsync("SELECT count(*) FROM SHOW DATABASES"));
+        Assert.Equal("0", await console.ScalarAsync(Known));
     }
 
     [Fact]
@@ -27,7 +30,7 @@ public sealed class UnknownNameTests(PostgresForPooler postgres) : RefusalTest(p
 
         for (var i = 0; i < Many; i++) Assert.Equal($"database \"nowhere{i}\" does not exist", await AskAsync(pooler, $"nowhere{i}", "nobody"));
 
-        await Eventually.TrueAsync(async () => await console.ScalarAsync("SELECT count(*) FROM SHOW DATABASES") == "1", cancellationToken: Cancelled);
+        await Eventually.TrueAsync(async () => await console.ScalarAsync(Known) == "0", cancellationToken: Cancelled);
         Assert.Equal("0", await console.ScalarAsync("SELECT count(*) FROM SHOW POOLS WHERE database <> 'pgbouncer'"));
 
         // Let in, and the database stays known.
