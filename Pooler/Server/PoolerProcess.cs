@@ -83,7 +83,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         if (read.Configuration is { } configuration)
         {
             foreach (var warning in ConfigurationReview.OfSettings(read)) Print("warning", warning);
-            foreach (var warning in await ConfigurationReview.OfServersAsync(configuration, CancellationToken.None)) Print("warning", warning);
+            foreach (var warning in await ConfigurationReview.OfServersAsync(configuration, tellsUnasked: true, CancellationToken.None)) Print("warning", warning);
         }
 
         System.Console.WriteLine(read.Configuration is null ? "The configuration has mistakes." : "The configuration is good.");
@@ -277,7 +277,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             var demand = ConnectionDemand.Of(configuration).Select(d => (d.Server, d.Connections)).ToArray();
             var review = _review;
             if (review is null || !review.Demand.SequenceEqual(demand))
-                _review = review = new ServerReview(demand, await ConfigurationReview.OfServersAsync(configuration, _ended.Token));
+                _review = review = new ServerReview(demand, await ConfigurationReview.OfServersAsync(configuration, tellsUnasked: false, _ended.Token));
             foreach (var warning in review.Warnings) _logger!.LogWarning("{Warning}", warning.ToString());
         }
         catch (OperationCanceledException)

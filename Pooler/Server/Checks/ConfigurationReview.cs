@@ -11,13 +11,20 @@ internal static class ConfigurationReview
         read.Warnings.Concat(ConfigurationAdvice.OnSettings(read, Environment.ProcessorCount, DescriptorLimit.Current));
 
     /// <summary>What the servers say, all asked at once. Takes as long as the slowest of them, some seconds at most.</summary>
-    public static async Task<IReadOnlyList<ConfigurationIssue>> OfServersAsync(PoolerConfiguration configuration, CancellationToken cancellationToken)
+    /// <param name="configuration">Names the servers.</param>
+    /// <param name="tellsUnasked">
+    /// Whether a server that could not be asked is worth a warning: to whoever checks a configuration it is, to readers
+    /// of the log it is not, as whoever needs that server will say more about it.
+    /// </param>
+    /// <param name="cancellationToken">Ends the asking.</param>
+    public static async Task<IReadOnlyList<ConfigurationIssue>> OfServersAsync(
+        PoolerConfiguration configuration, bool tellsUnasked, CancellationToken cancellationToken)
     {
         var answers = ConnectionDemand.Of(configuration).Select(async demand =>
         {
             var (maxConnections, problem) = await ServerProbe.AskAsync(configuration, demand, cancellationToken);
             if (maxConnections is { } max) return ConfigurationAdvice.OnServer(demand, max);
-            return problem is null ? null
+            return problem is null || !tellsUnasked ? null
                 : new ConfigurationIssue(null, $"the server {demand.Server} could not be asked for its max_connections: {problem}");
         });
         return [.. (await Task.WhenAll(answers)).OfType<ConfigurationIssue>()];
