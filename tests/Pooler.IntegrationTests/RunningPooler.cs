@@ -49,6 +49,21 @@ internal sealed class RunningPooler : IAsyncDisposable
         return pooler;
     }
 
+    /// <summary>On a free port of the loopback interface, trusting whoever it knows; what a test needs otherwise it changes.</summary>
+    public static PoolerSettings Settings(Variant variant) => new()
+    {
+        ListenAddr = "127.0.0.1",
+        ListenPort = 0,
+        UnixSocketDir = "",
+        AuthType = AuthType.Trust,
+        IoBackend = variant.Backend,
+        EventLoops = variant.Loops,
+        MaxClientConn = 5000,
+        DefaultPoolSize = 4,
+        // Silent clients are to be seen at once.
+        TcpDeferAccept = false,
+    };
+
     /// <summary>
     /// A configuration with one <c>*</c> database on the server, where known users are let in without a password:
     /// <see cref="PostgresForPooler.Trusted"/> and the server's superuser.
@@ -57,19 +72,7 @@ internal sealed class RunningPooler : IAsyncDisposable
         PostgresForPooler postgres, Variant variant, Func<PoolerSettings, PoolerSettings>? change = null,
         Func<DatabaseSettings, DatabaseSettings>? database = null)
     {
-        var settings = new PoolerSettings
-        {
-            ListenAddr = "127.0.0.1",
-            ListenPort = 0,
-            UnixSocketDir = "",
-            AuthType = AuthType.Trust,
-            IoBackend = variant.Backend,
-            EventLoops = variant.Loops,
-            MaxClientConn = 5000,
-            DefaultPoolSize = 4,
-            // Silent clients are to be seen at once.
-            TcpDeferAccept = false,
-        };
+        var settings = Settings(variant);
         var fallback = new DatabaseSettings { Name = "*", Host = postgres.Server.Host, Port = postgres.Server.Port };
         return new PoolerConfiguration
         {

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Unicode;
-using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Auth;
 
@@ -9,73 +8,42 @@ namespace Pooler.Engine.Auth;
 /// <param name="userName">Who the client says it is.</param>
 /// <param name="secret">What to check against; null turns away.</param>
 /// <param name="missing">Why there is no secret.</param>
-internal sealed class PlainExchange(string userName, Secret? secret, string? missing) : ClientAuthentication(userName)
+internal sealed class PlainExchange(string userName, Secret? secret, string? missing) : CleartextExchange(userName)
 {
     private const string WrongPassword = "wrong password";
 
     // Comparing hashes under a random key takes the same time whatever the lengths and contents of the two.
     private static readonly byte[] ComparisonKey = RandomNumberGenerator.GetBytes(32);
 
-    private State _state;
     private string? _password;
     private Task<ScramKeys>? _derivation;
 
-    private enum State
+    private protected override AuthStep Check(ReadOnlySpan<byte> password)
     {
-        /// <summary>The request has not been sent.</summary>
-        New,
-
-        /// <summary>The password is awaited.</summary>
-        Asked,
-
-        /// <summary>Keys are derived from the password, to compare with a SCRAM secret.</summary>
-        Deriving,
-
-        /// <summary>Decided.</summary>
-        Ended,
-    }
-
-    public override AuthStep Start(MessageWriter output)
-    {
-        if (_state != State.New) return BreakOutOfTurn();
-        output.AuthenticationCleartextPassword();
-        _state = State.Asked;
-        return AuthStep.Continue;
-    }
-
-    public override AuthStep Receive(ReadOnlySpan<byte> body, MessageWriter output)
-    {
-        if (_state != State.Asked) return BreakOutOfTurn();
-        _state = State.Ended;
-        if (!TryReadPassword(body, out var password)) return AuthStep.Failed;
         _password = Utf8.IsValid(password) ? Encoding.UTF8.GetString(password) : null;
         switch (secret?.Kind)
         {
             case SecretKind.Plain:
-                return Decide(AreEqual(password, Encoding.UTF8.GetBytes(secret.Text)));
+                return Answer(AreEqual(password, Encoding.UTF8.GetBytes(secret.Text)));
             case SecretKind.Md5:
-                return Decide(AreEqual(Encoding.ASCII.GetBytes(Md5Password.Store(password, UserName)), Encoding.ASCII.GetBytes(secret.Text)));
+                return Answer(AreEqual(Encoding.ASCII.GetBytes(Md5Password.Store(password, UserName)), Encoding.ASCII.GetBytes(secret.Text)));
             case SecretKind.Scram:
-                _state = State.Deriving;
-                Work = _derivation = ScramKeyCache.Derive(SaslPrep.Prepare(password), secret.Salt, secret.Iterations);
-                return AuthStep.Working;
+                return CheckBy(_derivation = ScramKeyCache.Derive(SaslPrep.Prepare(password), secret.Salt, secret.Iterations));
             default:
                 AreEqual(password, password);
                 return Reject(missing ?? WrongPassword);
         }
     }
 
-    public override AuthStep Resume(MessageWriter output)
+    private protected override AuthStep Decide()
     {
-        if (_state != State.Deriving || _derivation is not { IsCompletedSuccessfully: true }) return BreakOutOfTurn();
-        _state = State.Ended;
-        var keys = _derivation.Result;
+        var keys = _derivation!.Result;
         var isRight = CryptographicOperations.FixedTimeEquals(keys.StoredKey, secret!.StoredKey);
         if (isRight) ScramKeys = keys;
-        return Decide(isRight);
+        return Answer(isRight);
     }
 
-    private AuthStep Decide(bool isRight)
+    private AuthStep Answer(bool isRight)
     {
         if (!isRight) return Reject(WrongPassword);
         PlainPassword = _password;

@@ -11,7 +11,7 @@ namespace Pooler.Engine.Auth;
 /// blocks, so it gets a thread of its own; so many at once and no more, lest a slow directory costs a thread for each
 /// client that waits for it.
 /// </summary>
-internal sealed class VerifiedExchange(string userName, IPasswordVerifier verifier, EndPoint? client) : ClientAuthentication(userName)
+internal sealed class VerifiedExchange(string userName, IPasswordVerifier verifier, EndPoint? client) : CleartextExchange(userName)
 {
     /// <summary>How many passwords are checked at the same time.</summary>
     public const int MostAtOnce = 8;
@@ -23,48 +23,16 @@ internal sealed class VerifiedExchange(string userName, IPasswordVerifier verifi
     private readonly CancellationTokenSource _left = new();
     private byte[] _password = [];
     private Task<string?>? _verification;
-    private State _state;
 
-    private enum State
+    private protected override AuthStep Check(ReadOnlySpan<byte> password)
     {
-        /// <summary>The request has not been sent.</summary>
-        New,
-
-        /// <summary>The password is awaited.</summary>
-        Asked,
-
-        /// <summary>The verifier is at work.</summary>
-        Verifying,
-
-        /// <summary>Decided.</summary>
-        Ended,
-    }
-
-    public override AuthStep Start(MessageWriter output)
-    {
-        if (_state != State.New) return BreakOutOfTurn();
-        output.AuthenticationCleartextPassword();
-        _state = State.Asked;
-        return AuthStep.Continue;
-    }
-
-    public override AuthStep Receive(ReadOnlySpan<byte> body, MessageWriter output)
-    {
-        if (_state != State.Asked) return BreakOutOfTurn();
-        _state = State.Ended;
-        // An empty one never gets further: directories take it for an anonymous login, which succeeds.
-        if (!TryReadPassword(body, out var password)) return AuthStep.Failed;
         _password = password.ToArray();
-        _state = State.Verifying;
-        Work = _verification = VerifyAsync();
-        return AuthStep.Working;
+        return CheckBy(_verification = VerifyAsync());
     }
 
-    public override AuthStep Resume(MessageWriter output)
+    private protected override AuthStep Decide()
     {
-        if (_state != State.Verifying || _verification is not { IsCompletedSuccessfully: true }) return BreakOutOfTurn();
-        _state = State.Ended;
-        var objection = _verification.Result;
+        var objection = _verification!.Result;
         if (objection is null)
         {
             if (Utf8.IsValid(_password)) PlainPassword = Encoding.UTF8.GetString(_password);

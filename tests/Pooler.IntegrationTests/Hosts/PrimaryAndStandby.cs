@@ -56,17 +56,8 @@ public sealed class PrimaryAndStandby : IAsyncLifetime
             Port = ports[0],
             PortList = ports.Count > 1 ? string.Join(',', ports) : null,
         };
-        var variant = PoolerTest.AnyVariant;
-        var all = new PoolerSettings
+        var all = RunningPooler.Settings(PoolerTest.AnyVariant) with
         {
-            ListenAddr = "127.0.0.1",
-            ListenPort = 0,
-            UnixSocketDir = "",
-            AuthType = AuthType.Trust,
-            IoBackend = variant.Backend,
-            EventLoops = variant.Loops,
-            DefaultPoolSize = 4,
-            TcpDeferAccept = false,
             ServerLoginRetry = TimeSpan.FromMilliseconds(200),
             AdminUsers = PostgresForPooler.Trusted,
         };

@@ -28,17 +28,8 @@ public abstract class TlsTest(TlsPostgres postgres)
     internal RunningPooler Start(
         Variant variant, Func<PoolerSettings, PoolerSettings>? change = null, string host = "127.0.0.1", ILoggerFactory? log = null)
     {
-        var settings = new PoolerSettings
+        var settings = RunningPooler.Settings(variant) with
         {
-            ListenAddr = "127.0.0.1",
-            ListenPort = 0,
-            UnixSocketDir = "",
-            AuthType = AuthType.Trust,
-            IoBackend = variant.Backend,
-            EventLoops = variant.Loops,
-            MaxClientConn = 1000,
-            DefaultPoolSize = 4,
-            TcpDeferAccept = false,
             ServerLoginRetry = TimeSpan.Zero,
             AdminUsers = TlsPostgres.Anyone,
             ClientTlsSslMode = SslMode.Allow,
