@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using Pooler.Engine.Advice;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Console;
@@ -8,6 +9,7 @@ using Pooler.Engine.Encryption;
 using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine;
 
@@ -373,6 +375,18 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     /// <summary>The hosts of all databases, as in SHOW HOSTS.</summary>
     public IReadOnlyList<HostSnapshot> Hosts() => EngineSnapshot.TakeHosts(_core);
+
+    /// <summary>What each pool did in the last minutes, sorted by database and user.</summary>
+    public IReadOnlyList<PoolHistory> History() => [];
+
+    /// <summary>The clients that hold servers now, those that have held theirs longest first.</summary>
+    public IReadOnlyList<HeldServer> HeldServers() => [];
+
+    /// <summary>The slowest waits and queries of the last minutes, slowest first.</summary>
+    public IReadOnlyList<SlowRequest> SlowRequests() => [];
+
+    /// <summary>What could be better, from the live figures; warnings first.</summary>
+    public IReadOnlyList<AdviceItem> Advice() => [];
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
