@@ -164,6 +164,12 @@ internal static class GlobalSettings
         Own("http_port", new IntKind(0, 65535), s => s.HttpPort, (s, v) => s with { HttpPort = v }, "port of /health, /alive and /metrics; 0 is off", reloadable: false),
         Own("http_admin_port", new IntKind(0, 65535), s => s.HttpAdminPort, (s, v) => s with { HttpAdminPort = v }, "port of POST /admin/pause, resume, reload and reconnect; 0 is off", reloadable: false),
         Own("http_admin_key", new TextKind(), s => s.HttpAdminKey, (s, v) => s with { HttpAdminKey = v! }, "key that /admin requires, in the header X-Admin-Key or as a bearer token", secret: true),
+        Own("slow_query_time", new TimeKind(), s => s.SlowQueryTime, (s, v) => s with { SlowQueryTime = v }, "queries that take this long count as slow: they are listed, and logged with log_slow_queries; 0 is none"),
+        Own("slow_wait_time", new TimeKind(), s => s.SlowWaitTime, (s, v) => s with { SlowWaitTime = v }, "waits for a server connection of this length count as slow: they are listed, and logged with log_slow_waits; 0 is none"),
+        Own("log_slow_queries", new BoolKind(), s => s.LogSlowQueries, (s, v) => s with { LogSlowQueries = v }, "log slow queries"),
+        Own("log_slow_waits", new BoolKind(), s => s.LogSlowWaits, (s, v) => s with { LogSlowWaits = v }, "log slow waits"),
+        Own("log_query_parameters", new BoolKind(), s => s.LogQueryParameters, (s, v) => s with { LogQueryParameters = v },
+            "show and log texts of queries as they are; otherwise their literals are replaced by ?"),
     ];
 
     private static EnumKind<string?> Words(params string[] words) => new([.. words.Select(w => (w, (string?)w))]);

@@ -233,6 +233,21 @@ public sealed partial record PoolerSettings
     /// <summary><c>http_admin_key</c>: key that /admin requires; never shown.</summary>
     public string HttpAdminKey { get; init; } = "";
 
+    /// <summary><c>slow_query_time</c>: from how long on a query counts as slow; zero is never.</summary>
+    public TimeSpan SlowQueryTime { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary><c>slow_wait_time</c>: from how long on a wait for a server counts as slow; zero is never.</summary>
+    public TimeSpan SlowWaitTime { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary><c>log_slow_queries</c>: log slow queries.</summary>
+    public bool LogSlowQueries { get; init; }
+
+    /// <summary><c>log_slow_waits</c>: log slow waits.</summary>
+    public bool LogSlowWaits { get; init; }
+
+    /// <summary><c>log_query_parameters</c>: keep literals in texts of queries, and Bind values of slow ones.</summary>
+    public bool LogQueryParameters { get; init; }
+
     /// <summary><c>auth_ldap_options</c>: how <c>auth_type = ldap</c> reaches and asks its server; holds a password.</summary>
     public string? AuthLdapOptions { get; init; }
 
