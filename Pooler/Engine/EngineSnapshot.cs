@@ -21,7 +21,26 @@ namespace Pooler.Engine;
 /// <param name="Totals">The counters.</param>
 public sealed record PoolSnapshot(
     string Database, string User, int ClientsActive, int ClientsWaiting, int ServersActive, int ServersIdle, int ServersUsed,
-    int ServersTested, int ServersLogin, int ServersBeingCanceled, long MaxWait, int Size, PoolTotals Totals);
+    int ServersTested, int ServersLogin, int ServersBeingCanceled, long MaxWait, int Size, PoolTotals Totals)
+{
+    /// <summary>Servers allowed beyond <see cref="Size"/> once a client has waited for reserve_pool_timeout.</summary>
+    public int Reserve { get; init; }
+
+    /// <summary>When a server goes back to the pool.</summary>
+    public PoolMode Mode { get; init; }
+
+    /// <summary>Servers allowed for the database, over all its pools; 0 is no limit.</summary>
+    public int MaxDatabaseServers { get; init; }
+
+    /// <summary>No server is given out (PAUSE, KILL, SHUTDOWN WAIT_FOR_SERVERS).</summary>
+    public bool IsHeld { get; init; }
+
+    /// <summary>New clients are refused (DISABLE).</summary>
+    public bool IsDisabled { get; init; }
+
+    /// <summary>Server connections, whatever they do.</summary>
+    public int Servers => ServersActive + ServersIdle + ServersUsed + ServersTested + ServersLogin + ServersBeingCanceled;
+}
 
 /// <summary>One address of a host of a database at one moment: a row of SHOW HOSTS.</summary>
 /// <param name="Database">Database.</param>
@@ -97,6 +116,13 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
         return new PoolSnapshot(
             pool.Database.Name, pool.User.Name, clients.Length - waiting, waiting + logins,
             Count(ServerState.Active, ServerState.Granted), idle - used, used, Count(ServerState.Testing),
-            Count(ServerState.Login), Count(ServerState.BeingCanceled), pool.OldestWait(now), pool.Size, pool.Totals);
+            Count(ServerState.Login), Count(ServerState.BeingCanceled), pool.OldestWait(now), pool.Size, pool.Totals)
+        {
+            Reserve = pool.ReserveSize,
+            Mode = pool.Mode,
+            MaxDatabaseServers = pool.Database.Settings.MaxDbConnections ?? core.Settings.MaxDbConnections,
+            IsHeld = pool.Database.IsHeld,
+            IsDisabled = pool.Database.Disabled,
+        };
     }
 }

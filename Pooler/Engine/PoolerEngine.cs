@@ -65,6 +65,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private readonly ListeningSockets _sockets;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _lock = new();
+    private readonly SettingChangeLog _settingChanges;
     private PoolerConfiguration _configuration;
     private int _stopping;
 
@@ -74,6 +75,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         _configuration = configuration;
         _options = options;
+        _settingChanges = new SettingChangeLog(options.TimeProvider);
         var settings = configuration.Settings;
         var logger = options.LoggerFactory.CreateLogger("Pooler");
         var backend = settings.IoBackend switch
@@ -235,15 +237,17 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         lock (_lock)
         {
-            var before = _configuration.Settings;
+            var configuration = _configuration;
+            var before = configuration.Settings;
             var settings = change(before);
-            _configuration = _configuration with { Settings = settings, Tls = null };
+            _configuration = configuration with { Settings = settings, Tls = null };
             if ((before.AuthType, before.AuthHbaFile, before.AuthIdentFile) != (settings.AuthType, settings.AuthHbaFile, settings.AuthIdentFile))
             {
                 _core.Access = AccessRules.Load(settings);
                 foreach (var issue in _core.Access.Issues) _core.Log.ConfigurationIssue(issue.ToString());
                 _configuration = _configuration with { Access = _core.Access };
             }
+            _settingChanges.Note("SET", configuration, _configuration);
             _core.UseSettings(settings);
             _sockets.Use(settings);
             _options.SettingsChanged?.Invoke(settings);
@@ -370,6 +374,27 @@ public sealed class PoolerEngine : IAsyncDisposable
         return turned.Task;
     }));
 
+    /// <summary>Disconnects a client, as the console's KILL_CLIENT does.</summary>
+    /// <param name="id">Column id of SHOW CLIENTS.</param>
+    /// <exception cref="AdministrationException">There is no such client.</exception>
+    public Task KillClientAsync(long id)
+    {
+        _core.Log.Command($"KILL_CLIENT {id}");
+        return _core.Administration.KillClientAsync(id);
+    }
+
+    /// <summary>When it began to serve.</summary>
+    public DateTimeOffset StartedAt => _core.StartedAt;
+
+    /// <summary>How many event loops it has.</summary>
+    public int LoopCount => _loops.Loops.Count;
+
+    /// <summary>What drives them.</summary>
+    public LoopBackend LoopBackend => _loops.Backend;
+
+    /// <summary>What SET and RELOAD have changed since the start, newest first; the last hundred changes.</summary>
+    public IReadOnlyList<SettingChange> SettingChanges => _settingChanges.Changes;
+
     /// <summary>The figures of the moment, for metrics.</summary>
     public EngineSnapshot Snapshot() => EngineSnapshot.Take(_core);
 
@@ -399,6 +424,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         // First, as it may fail: then nothing has changed.
         var tls = configuration.Tls ?? TlsContexts.Load(configuration.Settings);
+        _settingChanges.Note("RELOAD", _configuration, configuration);
         _configuration = configuration;
         _core.Access = configuration.Access;
         _core.Apply(configuration);

@@ -233,6 +233,9 @@ public sealed partial record PoolerSettings
     /// <summary><c>http_admin_key</c>: key that /admin requires; never shown.</summary>
     public string HttpAdminKey { get; init; } = "";
 
+    /// <summary><c>http_page</c>: whether there is a web page of the pools.</summary>
+    public bool HttpPage { get; init; } = true;
+
     /// <summary><c>slow_query_time</c>: from how long on a query counts as slow; zero is never.</summary>
     public TimeSpan SlowQueryTime { get; init; } = TimeSpan.FromSeconds(1);
 

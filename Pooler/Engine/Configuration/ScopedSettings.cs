@@ -24,7 +24,8 @@ internal static class DatabaseKeys
         Override("pool_size", d => d.PoolSize, (d, v) => d with { PoolSize = v }, "see default_pool_size"),
         Override("min_pool_size", d => d.MinPoolSize, (d, v) => d with { MinPoolSize = v }, "see the global setting"),
         Override("reserve_pool_size", d => d.ReservePoolSize, (d, v) => d with { ReservePoolSize = v }, "see the global setting", aliases: ["reserve_pool"]),
-        Text("connect_query", d => d.ConnectQuery, (d, v) => d with { ConnectQuery = v }, "SQL run on each new server connection before it is used"),
+        // Masked where values are shown: it may hold a password.
+        Setting<DatabaseSettings>.Of("connect_query", new TextKind(emptyIsUnset: true), d => d.ConnectQuery, (d, v) => d with { ConnectQuery = v }, "SQL run on each new server connection before it is used", secret: true),
         Setting<DatabaseSettings>.Of("pool_mode", PoolModes, d => d.PoolMode, (d, v) => d with { PoolMode = v }, "see the global setting"),
         Time("query_wait_timeout", d => d.QueryWaitTimeout, (d, v) => d with { QueryWaitTimeout = v }, "see the global setting"),
         Setting<DatabaseSettings>.Of("load_balance_hosts", new EnumKind<string?>([("round-robin", "round-robin"), ("disable", "disable")]), d => d.LoadBalanceHosts, (d, v) => d with { LoadBalanceHosts = v }, "with several hosts: take them in turn, or keep to one until it fails"),
