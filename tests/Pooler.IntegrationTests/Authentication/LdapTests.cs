@@ -1,3 +1,6 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
 using LocalRun.Processes;
 using Pooler.Engine.Configuration;
 using Pooler.IntegrationTests.Process;
@@ -102,9 +105,9 @@ public sealed class LdapTests(PostgresForPooler postgres, LdapServer ldap) : Poo
     public async Task Hba_lines_choose_the_server_and_a_slow_one_keeps_nobody_else_out()
     {
         using var directory = new ThrowawayDirectory();
-        var silent = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        var silent = new TcpListener(IPAddress.Loopback, 0);
         silent.Start();
-        var silentPort = ((System.Net.IPEndPoint)silent.LocalEndpoint).Port;
+        var silentPort = ((IPEndPoint)silent.LocalEndpoint).Port;
         var rules = directory.Write("hba.conf", $"""
             host all {User} 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapport={ldap.Port} ldapprefix="uid=" ldapsuffix=",{Base}"
             host all {RemoteUser} 127.0.0.1/32 ldap ldapurl="ldap://127.0.0.1:{silentPort}/{Base}?uid?sub"
@@ -123,6 +126,25 @@ public sealed class LdapTests(PostgresForPooler postgres, LdapServer ldap) : Poo
         Assert.Equal((true, User), await Psql.AskAsync(pooler, "postgres", User, Password));
         await AssertRefusedAsync(pooler, User, "wrong");
         silent.Stop();
+    }
+
+    [Fact]
+    public async Task StartTLS_is_the_first_request()
+    {
+        // slapd refuses it while it is still putting away a request before it, so that some logins would fail, at random.
+        using var server = new TcpListener(IPAddress.Loopback, 0);
+        server.Start();
+        await using var pooler = Start($"ldapserver=127.0.0.1 ldapport={((IPEndPoint)server.LocalEndpoint).Port} ldaptls=1 ldapbasedn=\"{Base}\"");
+        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
+        await client.Startup("postgres", User).SendAsync();
+        await client.ReadAsync();
+        await client.Bytes([(byte)'p', 0, 0, 0, 6, (byte)'x', 0]).SendAsync();
+
+        using var connection = await server.AcceptTcpClientAsync(Cancelled);
+        var request = new byte[1000];
+        var length = await connection.GetStream().ReadAsync(request, Cancelled);
+
+        Assert.Contains("1.3.6.1.4.1.1466.20037", Encoding.ASCII.GetString(request, 0, length));
     }
 
     [Theory]

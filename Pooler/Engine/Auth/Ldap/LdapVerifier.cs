@@ -21,7 +21,6 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
         var servers = string.Join(' ', options.Servers);
         try
         {
-            LdapTimeouts.Set();
             if (FindName(userName, servers, out var distinguishedName) is { } objection) return objection;
             // A connection of its own: what the search was bound as must not linger.
             using var connection = Connect();
@@ -92,16 +91,15 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
     private LdapConnection Connect()
     {
         var port = options.Port ?? (options.IsSecure ? 636 : 389);
-        var connection = new LdapConnection(new LdapDirectoryIdentifier([.. options.Servers], port, fullyQualifiedDnsHostName: false, connectionless: false))
-        {
-            AuthType = AuthType.Basic,
-            Timeout = LdapTimeouts.Operation,
-        };
+        var servers = new LdapDirectoryIdentifier([.. options.Servers], port, fullyQualifiedDnsHostName: false, connectionless: false);
+        var connection = OpenLdapDefaults.Connect(servers, out var knowsServers);
         try
         {
+            connection.AuthType = AuthType.Basic;
+            connection.Timeout = OpenLdapDefaults.OperationTimeout;
             connection.SessionOptions.ProtocolVersion = 3;
             if (options.IsSecure) connection.SessionOptions.SecureSocketLayer = true;
-            if (options.StartsTls) StartTls(connection);
+            if (options.StartsTls) StartTls(connection, knowsServers);
             return connection;
         }
         catch (Exception)
@@ -111,18 +109,22 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
         }
     }
 
-    private static void StartTls(LdapConnection connection)
+    private static void StartTls(LdapConnection connection, bool knowsServers)
     {
-        // On Linux the library connects with the first request only, and asked before that for TLS it has no server to
-        // ask: so a request that anybody may make, for no attribute of the root (RFC 4512, 5.1), without a bind.
-        connection.AutoBind = false;
-        try
+        // Elsewhere than on Linux a connection is made by its first request only: one that anybody may make, for no attribute
+        // of the root (RFC 4512, 5.1), without a bind. Where it can be done without, it must: the server may refuse StartTLS
+        // as long as it has not put away a request that it has answered already (RFC 4511, 4.14.1).
+        if (!knowsServers)
         {
-            connection.SendRequest(new SearchRequest("", "(objectClass=*)", SearchScope.Base, "1.1"));
-        }
-        catch (DirectoryOperationException)
-        {
-            // The server's refusal is an answer as well: it is connected.
+            connection.AutoBind = false;
+            try
+            {
+                connection.SendRequest(new SearchRequest("", "(objectClass=*)", SearchScope.Base, "1.1"));
+            }
+            catch (DirectoryOperationException)
+            {
+                // The server's refusal is an answer as well: it is connected.
+            }
         }
         connection.SessionOptions.StartTransportLayerSecurity(null);
     }
