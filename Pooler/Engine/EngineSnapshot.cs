@@ -2,6 +2,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Hosts;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Sessions;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine;
 
@@ -40,6 +41,15 @@ public sealed record PoolSnapshot(
 
     /// <summary>Server connections, whatever they do.</summary>
     public int Servers => ServersActive + ServersIdle + ServersUsed + ServersTested + ServersLogin + ServersBeingCanceled;
+
+    /// <summary>How long clients waited for a server, 0 for those that had not to: of those that got one, since the start.</summary>
+    public TimeDistribution Waits { get; init; } = TimeDistribution.Empty;
+
+    /// <summary>How long queries (simple) and batches (extended) took, since the start.</summary>
+    public TimeDistribution Queries { get; init; } = TimeDistribution.Empty;
+
+    /// <summary>How long transactions took, since the start.</summary>
+    public TimeDistribution Transactions { get; init; } = TimeDistribution.Empty;
 }
 
 /// <summary>One address of a host of a database at one moment: a row of SHOW HOSTS.</summary>
@@ -71,12 +81,17 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
 {
     internal static EngineSnapshot Take(EngineCore core)
     {
+        return new EngineSnapshot(
+            [.. TakePools(core).Select(p => p.Snapshot)], core.ClientCount, core.Settings.MaxClientConn, core.Statements.Count);
+    }
+
+    /// <summary>The pools of the moment, sorted, with their figures.</summary>
+    internal static IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)> TakePools(EngineCore core)
+    {
         var now = core.Now;
         var clients = core.Clients.GroupBy(c => c.Pool).ToDictionary(g => g.Key, g => g.ToArray());
         var logins = core.Logins.Where(l => l.WaitsIn is not null).ToLookup(l => l.WaitsIn);
-        return new EngineSnapshot(
-            [.. core.Directory.Pools.Select(p => TakePool(core, p, clients.GetValueOrDefault(p) ?? [], logins[p].Count(), now))],
-            core.ClientCount, core.Settings.MaxClientConn, core.Statements.Count);
+        return [.. core.Directory.Pools.Select(p => (p, TakePool(core, p, clients.GetValueOrDefault(p) ?? [], logins[p].Count(), now)))];
     }
 
     internal static IReadOnlyList<HostSnapshot> TakeHosts(EngineCore core)
@@ -123,6 +138,9 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
             MaxDatabaseServers = pool.Database.Settings.MaxDbConnections ?? core.Settings.MaxDbConnections,
             IsHeld = pool.Database.IsHeld,
             IsDisabled = pool.Database.Disabled,
+            Waits = pool.Waits,
+            Queries = pool.QueryTimes,
+            Transactions = pool.TransactionTimes,
         };
     }
 }

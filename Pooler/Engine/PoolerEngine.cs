@@ -42,6 +42,9 @@ public sealed record EngineOptions
 
     /// <summary>Told the figures of each stats_period as a line of text; must not throw nor wait.</summary>
     public Action<string>? PeriodEnded { get; init; }
+
+    /// <summary>How long the intervals of <see cref="PoolerEngine.History"/> are.</summary>
+    public TimeSpan HistoryPeriod { get; init; } = TimeSpan.FromSeconds(5);
 }
 
 /// <summary>The engine cannot start: its message says why and what to change.</summary>
@@ -63,6 +66,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private readonly Listener _listener;
     private readonly EngineCore _core;
     private readonly ListeningSockets _sockets;
+    private readonly HistoryRecorder _history;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _lock = new();
     private readonly SettingChangeLog _settingChanges;
@@ -104,6 +108,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.HoldAccepting = hold => _listener!.Suspend(hold);
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
         _sockets = new ListeningSockets(_listener, _core.Log);
+        _history = new HistoryRecorder(() => EngineSnapshot.TakePools(_core), options.TimeProvider, options.HistoryPeriod, _core.Log);
     }
 
     /// <summary>
@@ -158,6 +163,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _loops.Start();
         _core.Start();
         _listener.Start();
+        _history.Start();
     }
 
     /// <summary>Why nothing can be handed over now; null when it can. The pooler's state would be lost by it.</summary>
@@ -356,6 +362,7 @@ public sealed class PoolerEngine : IAsyncDisposable
             else await SayGoodbyeAsync().ConfigureAwait(false);
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
+            _history.Dispose();
             _core.Telemetry.Dispose();
             _completion.TrySetResult();
         }
@@ -402,7 +409,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     public IReadOnlyList<HostSnapshot> Hosts() => EngineSnapshot.TakeHosts(_core);
 
     /// <summary>What each pool did in the last minutes, sorted by database and user.</summary>
-    public IReadOnlyList<PoolHistory> History() => [];
+    public IReadOnlyList<PoolHistory> History() => _history.Read();
 
     /// <summary>The clients that hold servers now, those that have held theirs longest first.</summary>
     public IReadOnlyList<HeldServer> HeldServers() => [];

@@ -335,8 +335,8 @@ internal sealed partial class ConsoleSession : IConnectionHandler, IListed
         _writer.CommandComplete(answer.Tag == "SELECT" ? $"SELECT {rows}" : answer.Tag);
         var statistics = _context.Engine.ConsoleStatistics[_context.Loop.Index];
         var time = _context.Loop.Now - _requestStart;
-        statistics.QueryTime += time;
-        statistics.TransactionTime += time;
+        statistics.QueryTimes.Record(time);
+        statistics.TransactionTimes.Record(time);
     }
 
     private void WriteDescription(IReadOnlyList<ConsoleColumn> columns, short[] formats)

@@ -2,6 +2,7 @@ using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Pools;
 
@@ -122,6 +123,34 @@ public sealed partial class Pool
     /// <summary>The counters, added up over the loops.</summary>
     public PoolTotals Totals => PoolTotals.Of(_statistics);
 
+    /// <summary>The part of <see cref="Totals"/> that no other process has handed over.</summary>
+    internal PoolTotals OwnTotals
+    {
+        get
+        {
+            var sum = default(PoolTotals);
+            foreach (var statistics in _statistics) sum += statistics.Read();
+            return sum;
+        }
+    }
+
+    /// <summary>How long clients waited for a server.</summary>
+    internal TimeDistribution Waits
+    {
+        get
+        {
+            var zeros = 0L;
+            foreach (var statistics in _statistics) zeros += Volatile.Read(ref statistics.ImmediateAssignments);
+            return Merge(static s => s.Waits, zeros);
+        }
+    }
+
+    /// <summary>How long queries took.</summary>
+    internal TimeDistribution QueryTimes => Merge(static s => s.QueryTimes);
+
+    /// <summary>How long transactions took.</summary>
+    internal TimeDistribution TransactionTimes => Merge(static s => s.TransactionTimes);
+
     /// <summary>The servers of the moment.</summary>
     public PooledServer[] Servers
     {
@@ -159,6 +188,9 @@ public sealed partial class Pool
     private sealed record Learned(ServerCredentials Credentials, Secret? ListedSecret);
 
     internal PoolStatistics StatisticsOf(EventLoop loop) => _statistics[loop.Index];
+
+    private TimeDistribution Merge(Func<PoolStatistics, TimeHistogram> which, long zeros = 0) =>
+        TimeDistribution.Of([.. _statistics.Select(which)], zeros);
 
     internal void AddClient() => Interlocked.Increment(ref _clientCount);
 

@@ -1,40 +1,49 @@
+using System.Runtime.CompilerServices;
+using Pooler.Engine.Telemetry;
+
 namespace Pooler.Engine.Pools;
 
 /// <summary>
 /// Counters of one pool on one loop. Only that loop's thread writes them, so the hot path needs neither lock nor
-/// atomic; readers add the loops' counters up and may be a few transactions behind. Times are in microseconds.
+/// atomic; readers add the loops' counters up and may be a few transactions behind.
 /// </summary>
 public sealed class PoolStatistics
 {
-    internal long ServerAssignments;
+    /// <summary>Servers given to clients that had not to wait: waits of 0, which need no record of their own.</summary>
+    internal long ImmediateAssignments;
+
+    /// <summary>Servers given to clients that had waited.</summary>
+    internal long AwaitedAssignments;
+
     internal long Transactions;
     internal long Queries;
     internal long BytesReceived;
     internal long BytesSent;
-    internal long TransactionTime;
-    internal long QueryTime;
-    internal long WaitTime;
     internal long ClientParses;
     internal long ServerParses;
     internal long Binds;
     internal long Logins;
 
+    /// <summary>Waits for a server that ended with one, and those of logins for the pool's first server.</summary>
+    internal readonly TimeHistogram Waits = new();
+
+    internal readonly TimeHistogram QueryTimes = new();
+    internal readonly TimeHistogram TransactionTimes = new();
+
+    private volatile StrongBox<PoolTotals>? _inherited;
+
+    /// <summary>What other processes have counted that this one has taken over from. How long each took is not handed over.</summary>
+    internal PoolTotals Inherited => _inherited?.Value ?? default;
+
     /// <summary>Counts in what another process has counted.</summary>
-    internal void Add(PoolTotals totals)
-    {
-        ServerAssignments += totals.ServerAssignments;
-        Transactions += totals.Transactions;
-        Queries += totals.Queries;
-        BytesReceived += totals.BytesReceived;
-        BytesSent += totals.BytesSent;
-        TransactionTime += totals.TransactionTime;
-        QueryTime += totals.QueryTime;
-        WaitTime += totals.WaitTime;
-        ClientParses += totals.ClientParses;
-        ServerParses += totals.ServerParses;
-        Binds += totals.Binds;
-        Logins += totals.Logins;
-    }
+    internal void Add(PoolTotals totals) => _inherited = new StrongBox<PoolTotals>(Inherited + totals);
+
+    /// <summary>What this process has counted.</summary>
+    internal PoolTotals Read() => new(
+        Volatile.Read(ref ImmediateAssignments) + Volatile.Read(ref AwaitedAssignments), Volatile.Read(ref Transactions),
+        Volatile.Read(ref Queries), Volatile.Read(ref BytesReceived), Volatile.Read(ref BytesSent),
+        TransactionTimes.Sum, QueryTimes.Sum, Waits.Sum,
+        Volatile.Read(ref ClientParses), Volatile.Read(ref ServerParses), Volatile.Read(ref Binds), Volatile.Read(ref Logins));
 }
 
 /// <summary>The counters of a pool, or a database, added up at one moment. Times are in microseconds.</summary>
@@ -71,15 +80,7 @@ public readonly record struct PoolTotals(
     internal static PoolTotals Of(PoolStatistics[] perLoop)
     {
         var sum = default(PoolTotals);
-        foreach (var s in perLoop)
-        {
-            sum += new PoolTotals(
-                Volatile.Read(ref s.ServerAssignments), Volatile.Read(ref s.Transactions), Volatile.Read(ref s.Queries),
-                Volatile.Read(ref s.BytesReceived), Volatile.Read(ref s.BytesSent),
-                Volatile.Read(ref s.TransactionTime), Volatile.Read(ref s.QueryTime), Volatile.Read(ref s.WaitTime),
-                Volatile.Read(ref s.ClientParses), Volatile.Read(ref s.ServerParses), Volatile.Read(ref s.Binds),
-                Volatile.Read(ref s.Logins));
-        }
+        foreach (var statistics in perLoop) sum += statistics.Read() + statistics.Inherited;
         return sum;
     }
 }

@@ -114,7 +114,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
                 // Without one at hand the bytes are read nevertheless: a client that only says goodbye must neither
                 // queue nor cause a server to be opened.
                 if (readiness == Readiness.Bytes && !connection.HasKeptInput && Pool.TryTake(_context.Loop) is ServerSession server)
-                    Link(server);
+                    LinkAtOnce(server);
                 return ReadAnswer.Read;
             case ClientState.Waiting:
                 // Nobody would read the answer to what a client that has gone was waiting to send.
@@ -151,7 +151,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     protected internal override void OnGranted(PooledServer server)
     {
         var waited = _context.Loop.Now - WaitingSince;
-        Statistics.WaitTime += waited;
+        Statistics.Waits.Record(waited);
+        Statistics.AwaitedAssignments++;
         _context.Engine.Telemetry.OnWaited(Pool, waited);
         WaitingSince = 0;
         _notifiedOfWait = false;
@@ -169,7 +170,11 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         }, (this, error));
 
     /// <summary>Begins on a server that was opened for this client alone.</summary>
-    public void BeginOn(ServerSession server) => Link(server);
+    public void BeginOn(ServerSession server)
+    {
+        Statistics.AwaitedAssignments++;
+        Link(server);
+    }
 
     /// <summary>
     /// Tells the client why, then closes it and whatever it holds. The message follows what was already sent.
@@ -220,12 +225,12 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         moreOutstanding |= _inBatch;
         StopAwaitingAnswers();
         statistics.Queries++;
-        if (_requestStart != 0) statistics.QueryTime += now - _requestStart;
+        if (_requestStart != 0) statistics.QueryTimes.Record(now - _requestStart);
         _requestStart = moreOutstanding ? now : 0;
         if (transactionStatus == TransactionStatus.Idle)
         {
             statistics.Transactions++;
-            if (_transactionStart != 0) statistics.TransactionTime += now - _transactionStart;
+            if (_transactionStart != 0) statistics.TransactionTimes.Record(now - _transactionStart);
             _transactionStart = moreOutstanding ? now : 0;
         }
         else if (_mode == PoolMode.Statement)
@@ -361,7 +366,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         var server = Pool.TakeOrEnqueue(this, out var refusal);
         if (server is not null)
         {
-            Link((ServerSession)server);
+            LinkAtOnce((ServerSession)server);
             return true;
         }
         if (refusal is not null)
@@ -382,7 +387,12 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _server = server;
         _state = ClientState.Active;
         server.LinkTo(this);
-        Statistics.ServerAssignments++;
+    }
+
+    private void LinkAtOnce(ServerSession server)
+    {
+        Statistics.ImmediateAssignments++;
+        Link(server);
     }
 
     private void Unlink()

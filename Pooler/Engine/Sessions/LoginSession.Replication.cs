@@ -28,7 +28,7 @@ internal sealed partial class LoginSession
             own.CloseWithClient(quiet: true);
             return;
         }
-        pool.StatisticsOf(_context.Loop).WaitTime += waited;
+        pool.StatisticsOf(_context.Loop).Waits.Record(waited);
         Engine.Telemetry.OnWaited(pool, waited);
         Admit(pool, own.OwnWelcome!, own.Parameters).BeginOn(own);
         _connection.ResumeReading();

@@ -324,7 +324,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         if (_state == LoginState.Ended) return;
         var pool = _pool!;
         // Waiting for the pool's first server is waiting for a server, too.
-        if (WaitingSince != 0) pool.StatisticsOf(_context.Loop).WaitTime += _context.Loop.Now - WaitingSince;
+        if (WaitingSince != 0) pool.StatisticsOf(_context.Loop).Waits.Record(_context.Loop.Now - WaitingSince);
         pool.Abandon(this);
         if (pool.Welcome is not { } welcome)
         {

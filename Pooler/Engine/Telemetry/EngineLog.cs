@@ -81,6 +81,9 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(21, LogLevel.Information, "{Connection} new connection to server", EventName = "server_connected_locally")]
     public partial void ServerConnected(ConnectionName connection);
 
+    [LoggerMessage(22, LogLevel.Error, "figures could not be recorded", EventName = "telemetry_failed")]
+    public partial void TelemetryFailed(Exception exception);
+
     [LoggerMessage(30, LogLevel.Warning, "DNS lookup failed: {Name}: {Error}", EventName = "lookup_failed")]
     public partial void LookupFailed(string name, string error);
 
