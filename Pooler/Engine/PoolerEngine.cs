@@ -43,7 +43,7 @@ public sealed record EngineOptions
     /// <summary>Told the figures of each stats_period as a line of text; must not throw nor wait.</summary>
     public Action<string>? PeriodEnded { get; init; }
 
-    /// <summary>How long the intervals of <see cref="PoolerEngine.History"/> are.</summary>
+    /// <summary>How long the intervals of <see cref="PoolerEngine.History"/> are; <see cref="PoolerEngine.Advice"/> is looked for as often.</summary>
     public TimeSpan HistoryPeriod { get; init; } = TimeSpan.FromSeconds(5);
 }
 
@@ -66,6 +66,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     private readonly Listener _listener;
     private readonly EngineCore _core;
     private readonly ListeningSockets _sockets;
+    private readonly AdviceMonitor _advice;
     private readonly HistoryRecorder _history;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _lock = new();
@@ -108,6 +109,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.HoldAccepting = hold => _listener!.Suspend(hold);
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
         _sockets = new ListeningSockets(_listener, _core.Log);
+        _advice = new AdviceMonitor(new AdviceSurvey(this, options.HistoryPeriod).Take, options.TimeProvider, options.HistoryPeriod, _core.Log);
         _history = new HistoryRecorder(() => EngineSnapshot.TakePools(_core), options.TimeProvider, options.HistoryPeriod, _core.Log);
     }
 
@@ -164,6 +166,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.Start();
         _listener.Start();
         _history.Start();
+        _advice.Start();
     }
 
     /// <summary>Why nothing can be handed over now; null when it can. The pooler's state would be lost by it.</summary>
@@ -363,6 +366,7 @@ public sealed class PoolerEngine : IAsyncDisposable
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
             _history.Dispose();
+            _advice.Dispose();
             _core.Telemetry.Dispose();
             _completion.TrySetResult();
         }
@@ -418,7 +422,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     public IReadOnlyList<SlowRequest> SlowRequests() => [];
 
     /// <summary>What could be better, from the live figures; warnings first.</summary>
-    public IReadOnlyList<AdviceItem> Advice() => [];
+    public IReadOnlyList<AdviceItem> Advice() => _advice.Items;
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

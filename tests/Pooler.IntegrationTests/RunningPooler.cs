@@ -14,14 +14,15 @@ internal sealed class RunningPooler : IAsyncDisposable
     private readonly PoolerEngine _engine;
     private PoolerConfiguration _next;
 
-    private RunningPooler(PoolerConfiguration configuration, ILoggerFactory? log)
+    private RunningPooler(PoolerConfiguration configuration, ILoggerFactory? log, TimeSpan? historyPeriod = null)
     {
         _next = configuration;
-        _engine = new PoolerEngine(configuration, new EngineOptions
+        var options = new EngineOptions
         {
             LoggerFactory = log ?? NullLoggerFactory.Instance,
             Reload = _ => new ConfigurationResult { Configuration = _next },
-        });
+        };
+        _engine = new PoolerEngine(configuration, historyPeriod is { } period ? options with { HistoryPeriod = period } : options);
     }
 
     public PoolerEngine Engine => _engine;
@@ -29,9 +30,12 @@ internal sealed class RunningPooler : IAsyncDisposable
     public IPEndPoint EndPoint => (IPEndPoint)_engine.ListenEndPoints[0];
 
     /// <summary>Starts an engine; the configuration is <see cref="Configuration"/> unless changed.</summary>
-    public static RunningPooler Start(PoolerConfiguration configuration, ILoggerFactory? log = null)
+    /// <param name="configuration">Of the engine.</param>
+    /// <param name="log">Of the engine.</param>
+    /// <param name="historyPeriod">How long the intervals of its history are, and how often it looks for advice; 5 s as a rule.</param>
+    public static RunningPooler Start(PoolerConfiguration configuration, ILoggerFactory? log = null, TimeSpan? historyPeriod = null)
     {
-        var pooler = new RunningPooler(configuration, log);
+        var pooler = new RunningPooler(configuration, log, historyPeriod);
         pooler._engine.Start();
         return pooler;
     }

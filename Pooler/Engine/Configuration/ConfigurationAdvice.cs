@@ -119,7 +119,8 @@ public static class ConfigurationAdvice
         }
     }
 
-    private static bool IsThisMachine(string? host) => host is null || host.StartsWith('/') || host.StartsWith('@') || IsLocal(host);
+    /// <summary>Whether the servers of a database run on this machine, as far as their address tells.</summary>
+    internal static bool IsThisMachine(string? host) => host is null || host.StartsWith('/') || host.StartsWith('@') || IsLocal(host);
 
     private static bool IsReadableByOthers(string file)
     {

@@ -59,6 +59,7 @@ internal sealed class ShowCatalog
         var statistics = new StatisticsRows(console);
         var process = new ProcessRows(console);
         var hosts = new HostRows(console);
+        var advice = new AdviceRows(console);
         return
         [
             Table("clients", SocketLetters, SocketColumns, sockets.Clients),
@@ -102,6 +103,7 @@ internal sealed class ShowCatalog
             Table("state", "ss", "key value", process.State),
             // Our own.
             Table("hosts", "ssisssssTTi", "database host port address state role target_session_attrs last_error since next_try servers", hosts.Hosts),
+            Table("advice", "ssssssssssT", "rule level database user finding evidence setting current suggested remedy since", advice.Advice),
         ];
     }
 

@@ -1,0 +1,67 @@
+using Microsoft.Extensions.Logging;
+using Pooler.Engine.Telemetry;
+
+namespace Pooler.Engine.Advice;
+
+/// <summary>Looks at the engine every few seconds, beside the loops, and keeps what is to be advised.</summary>
+/// <param name="look">Takes in what the rules look at; null while there is nothing to judge, as when all stands still.</param>
+/// <param name="timeProvider">Clock and timer.</param>
+/// <param name="period">Time between two looks.</param>
+/// <param name="log">Told what is new and what has gone.</param>
+internal sealed class AdviceMonitor(Func<AdviceInput?> look, TimeProvider timeProvider, TimeSpan period, EngineLog log) : IDisposable
+{
+    private readonly AdviceBoard _board = new();
+    private volatile IReadOnlyList<AdviceItem> _items = [];
+    private ITimer? _timer;
+    private int _isLooking;
+
+    /// <summary>What is advised now, warnings first. Any thread.</summary>
+    public IReadOnlyList<AdviceItem> Items => _items;
+
+    /// <summary>Begins to look.</summary>
+    public void Start() =>
+        _timer = timeProvider.CreateTimer(static state => ((AdviceMonitor)state!).OnTick(), this, period, period);
+
+    public void Dispose() => _timer?.Dispose();
+
+    private void OnTick()
+    {
+        // A look may take longer than the time to the next on a machine in trouble, of which this is to tell.
+        if (Interlocked.Exchange(ref _isLooking, 1) != 0) return;
+        try
+        {
+            if (look() is { } input) Judge(input);
+        }
+        catch (Exception e)
+        {
+            // Of a timer's callback it would end the process.
+            log.AdviceFailed(e);
+        }
+        finally
+        {
+            Volatile.Write(ref _isLooking, 0);
+        }
+    }
+
+    private void Judge(AdviceInput input)
+    {
+        var found = AdviceRules.All.SelectMany(rule => rule.Find(input).Select(finding => (rule, finding))).ToArray();
+        var (appeared, gone) = _board.Update(found, input.Now);
+        _items = _board.Items;
+        foreach (var item in appeared) Tell(item);
+        foreach (var item in gone)
+            if (IsLogged(item)) log.AdviceGone(item.Rule, PoolOf(item));
+    }
+
+    private void Tell(AdviceItem item)
+    {
+        if (!IsLogged(item)) return;
+        var remedy = item.Setting.Length > 0 && item.Suggested.Length > 0 ? $"{item.Remedy} {item.Setting}: {item.Current} -> {item.Suggested}" : item.Remedy;
+        log.Advice(item.Level == "warning" ? LogLevel.Warning : LogLevel.Information, item.Rule, PoolOf(item), item.Finding, item.Evidence, remedy);
+    }
+
+    private static bool IsLogged(AdviceItem item) => AdviceRules.All.First(r => r.Name == item.Rule).IsLogged;
+
+    private static string PoolOf(AdviceItem item) =>
+        item.User.Length > 0 ? $" {item.Database}/{item.User}" : item.Database.Length > 0 ? $" {item.Database}" : "";
+}

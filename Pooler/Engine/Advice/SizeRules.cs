@@ -1,0 +1,109 @@
+namespace Pooler.Engine.Advice;
+
+/// <summary>Rules about the sizes of pools.</summary>
+internal static class SizeRules
+{
+    /// <summary>Two to four server connections per core are what PostgreSQL serves best; this is the upper end.</summary>
+    public const int MostPerCore = 4;
+
+    // With more of its time taken, a server connection that is free when it is wanted is luck.
+    private const double WantedUtilisation = 0.75;
+
+    // From here on people complain.
+    private const long LongWait = 100_000;
+
+    public static readonly IReadOnlyList<AdviceRule> All =
+    [
+        new("pool-too-small", FindTooSmall)
+        {
+            Sees = "In most of the last half minute all servers of a pool were in use and clients waited noticeably (a second, or 95 % of waits beyond 10 ms and together a quarter of the time of the transactions), while transactions were short.",
+            Matters = "The wait for a server connection is part of every request; with query_wait_timeout it becomes an error. The database has room for more.",
+            Remedy = "Raise the size that limits the pool. The suggested value follows from the transactions per second and their mean time (Little's law) at 75 % utilisation, at most twice the present one, and within four per core of the server and 70 % of its max_connections.",
+        },
+        new("database-saturated", FindSaturated)
+        {
+            Sees = "As pool-too-small, but the pool has as many servers as the database can serve: four per core, or 70 % of max_connections.",
+            Matters = "The database is the bottleneck. More server connections would compete for its cores, and each request would take longer.",
+            Remedy = "Make the most frequent and the slowest queries cheaper, let replicas answer reads, or give the database more cores. Where it is max_connections that ends the growth, raise that.",
+        },
+    ];
+
+    private static IEnumerable<Finding> FindTooSmall(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            if (SuggestionFor(input, pool) is not { IsPossible: true } suggestion) continue;
+            yield return Base(pool, $"The pool is too small: clients wait {AdviceText.Time(pool.Now.MeanWait)} on average for one of {pool.Capacity} server connections.",
+                $"Raise {suggestion.Setting.Name}, and look again: it is raised by no more than twice at a time.") with
+            {
+                Setting = suggestion.Setting.Name,
+                Current = suggestion.Setting.Text,
+                Suggested = AdviceText.Number(suggestion.Setting.Value + suggestion.Size - pool.Capacity),
+            };
+        }
+    }
+
+    private static IEnumerable<Finding> FindSaturated(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            if (SuggestionFor(input, pool) is not { IsPossible: false } suggestion) continue;
+            if (suggestion.EndsByCores)
+            {
+                yield return Base(pool, $"The database is the bottleneck: clients wait although the pool has {pool.Capacity} server connections for the server's {pool.Server.Cores} cores.",
+                    "Make the most frequent queries cheaper, let replicas answer reads, or give the database more cores: with more connections each of them would be slower.");
+            }
+            else
+            {
+                yield return Base(pool, $"Clients wait, and the pool cannot grow within the server's max_connections = {pool.Server.MaxConnections}.",
+                    $"Raise max_connections of {pool.Server.Name}, then {suggestion.Setting.Name}; or make the transactions shorter.") with
+                {
+                    Setting = "max_connections (PostgreSQL)",
+                    Current = AdviceText.Number(pool.Server.MaxConnections!.Value),
+                    Suggested = AdviceText.Number(Math.Ceiling((pool.Server.MaxConnections.Value + suggestion.Size - pool.Capacity) / 50.0) * 50),
+                };
+            }
+        }
+    }
+
+    private static Finding Base(PoolView pool, string sentence, string remedy)
+    {
+        var now = pool.Now;
+        var isBad = pool.State.MaxWait >= 10 * LongWait || now.Waits.Percentile(0.95) >= LongWait;
+        return new Finding(
+            isBad ? AdviceLevel.Warning : AdviceLevel.Info, sentence,
+            $"{AdviceText.Number(now.PerSecond(now.Counted.Transactions))} transactions a second of {AdviceText.Time(now.MeanTransaction)} keep {AdviceText.Number(now.Busy)} of {pool.Capacity} busy; "
+            + $"95 % of the waits end within {AdviceText.Time(now.Waits.Percentile(0.95))}; {AdviceText.Number(now.Queue)} clients wait on average, the longest of the moment {AdviceText.Time(pool.State.MaxWait)}",
+            remedy)
+        {
+            Database = pool.State.Database,
+            User = pool.State.User,
+        };
+    }
+
+    /// <summary>How large a pool whose clients wait should be; null when its size is not why they do.</summary>
+    private static Suggestion? SuggestionFor(AdviceInput input, PoolView pool)
+    {
+        // A pool that cannot open servers, or may not give them out, has other troubles.
+        if (!pool.IsPressed || pool.State.IsHeld || pool.Trouble is not null || HolderRules.AreLong(input, pool)) return null;
+        var now = pool.Now;
+        var byUse = Math.Ceiling(now.Busy / WantedUtilisation);
+        var byQueue = Math.Min(Math.Ceiling(now.Busy + now.Queue), pool.Capacity * 2.0);
+        var wanted = (int)Math.Max(Math.Max(byUse, byQueue), pool.Capacity + 1);
+        var (byCores, byConnections) = (MostFor(pool.Server.Cores * MostPerCore), MostFor(Room(pool)));
+        var size = Math.Min(wanted, Math.Min(byCores, byConnections));
+        var setting = pool.ReachedLimit ?? pool.Size;
+        return size > pool.Capacity
+            ? new Suggestion(setting, size, IsPossible: true, EndsByCores: false)
+            : new Suggestion(setting, wanted, IsPossible: false, EndsByCores: byCores <= byConnections);
+    }
+
+    /// <summary>What this pool may grow to when all pools together are to stay within their part of max_connections.</summary>
+    private static int? Room(PoolView pool) => pool.Server.MaxConnections is { } max
+        ? (int)(max * Configuration.ConfigurationAdvice.MostOfServer) - Math.Max(0, (pool.Server.Demand ?? 0) - pool.Capacity)
+        : null;
+
+    private static int MostFor(int? limit) => limit ?? int.MaxValue;
+
+    private sealed record Suggestion(SettingView Setting, int Size, bool IsPossible, bool EndsByCores);
+}
