@@ -6,6 +6,7 @@ using SampleWorker.Supervision;
 using SampleWorker.Tasks;
 using ServiceDefaults;
 using ServiceDefaults.Configuration;
+using ServiceDefaults.Database;
 
 namespace SampleWorker;
 
@@ -78,7 +79,7 @@ internal static class ExecutorProcess
         var builder = new NpgsqlDataSourceBuilder(configuration.GetDatabaseConnectionString("shop"));
         // Shows in pg_stat_activity and in the pooler's SHOW CLIENTS.
         builder.ConnectionStringBuilder.ApplicationName ??= "sample-worker";
-        builder.UseLoggerFactory(services.GetRequiredService<ILoggerFactory>());
+        builder.UseLoggerFactory(services.GetRequiredService<ILoggerFactory>()).SendTraceContext();
         return builder.Build();
     }
 }

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
@@ -46,6 +47,7 @@ public static class ServiceDefaultsExtensions
             builder.Services.AddSingleton<OtlpTelemetry>();
             builder.Services.AddSingleton<ILoggerProvider, OtlpLoggerProvider>();
             builder.Services.AddHostedService<OtlpTelemetryService>();
+            builder.Services.AddSingleton<IStartupFilter, RequestSpans>();
         }
 
         // A probe that fails is its asker's to report, and the answer says why: a service that waits for its database

@@ -11,6 +11,7 @@ using SampleWeb.Monitoring;
 using SampleWeb.Pricing;
 using ServiceDefaults;
 using ServiceDefaults.Configuration;
+using ServiceDefaults.Database;
 
 namespace SampleWeb.Hosting;
 
@@ -84,7 +85,7 @@ internal static class WebShop
     {
         var source = new NpgsqlDataSourceBuilder(settings.ConnectionString) { Name = "shop" };
         source.ConnectionStringBuilder.ApplicationName ??= "web";
-        return source.UseLoggerFactory(loggers).Build();
+        return source.UseLoggerFactory(loggers).SendTraceContext().Build();
     }
 
     private static void AddPages(WebApplicationBuilder builder)

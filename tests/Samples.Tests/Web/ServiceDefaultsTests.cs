@@ -8,6 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Logging;
 using ServiceDefaults;
+using Testing.Otlp;
 using Xunit;
 
 namespace Samples.Tests.Web;
@@ -16,8 +17,10 @@ public sealed class ServiceDefaultsTests
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    [Fact]
-    public async Task Traces_metrics_and_logs_reach_the_collector_at_the_latest_when_the_service_stops()
+    [Theory]
+    [InlineData(OtlpReceiver.Http)]
+    [InlineData(OtlpReceiver.Grpc)]
+    public async Task Traces_metrics_and_logs_reach_the_collector_at_the_latest_when_the_service_stops(string protocol)
     {
         await using var collector = await OtlpReceiver.StartAsync();
         using var source = new ActivitySource("Shop.Test." + Guid.NewGuid().ToString("N"));
@@ -31,11 +34,11 @@ public sealed class ServiceDefaultsTests
                 options.ActivitySources.Add(source.Name);
                 options.Meters.Add(meter.Name);
             },
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.Address),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=open-sesame"),
-            ("OTEL_SERVICE_NAME", "named-by-the-environment"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=instance-7")))
+            [
+                .. collector.Environment(protocol, "x-otlp-api-key=open-sesame,x-second=yes").Select(setting => (setting.Key, setting.Value!)),
+                ("OTEL_SERVICE_NAME", "named-by-the-environment"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=instance-7"),
+            ]))
         {
             app.MapGet("/work", (ILogger<ServiceDefaultsTests> logger) =>
             {
@@ -51,30 +54,37 @@ public sealed class ServiceDefaultsTests
             await app.StopAsync(Cancellation);
         }
 
-        Assert.All(["traces", "metrics", "logs"], signal =>
+        Assert.Equal(["logs", "metrics", "traces"], collector.Exports.Select(export => export.Signal).Distinct().Order());
+        Assert.All(collector.Exports, export =>
         {
-            var exports = collector.Received(signal);
-            Assert.NotEmpty(exports);
-            Assert.All(exports, export =>
-            {
-                Assert.NotEmpty(export.Body);
-                Assert.Equal("application/x-protobuf", export.ContentType);
-                Assert.Equal("open-sesame", export.ApiKey);
-                Assert.True(export.Contains("named-by-the-environment"));
-                Assert.True(export.Contains("instance-7"));
-            });
+            Assert.Equal(protocol, export.Protocol);
+            Assert.Equal(protocol == OtlpReceiver.Grpc ? "application/grpc" : "application/x-protobuf", export.ContentType);
+            Assert.Equal("open-sesame", export.Headers["x-otlp-api-key"]);
+            Assert.Equal("yes", export.Headers["x-second"]);
         });
+        Assert.All(
+            collector.Spans.Select(span => span.Source).Concat(collector.Points.Select(point => point.Source)).Concat(collector.Logs.Select(log => log.Source)),
+            from =>
+            {
+                Assert.Equal("named-by-the-environment", from.Service);
+                Assert.Equal("instance-7", from.Resource["service.instance.id"]);
+            });
 
-        Assert.True(collector.Has("traces", "counting the till"));
-        Assert.True(collector.Has("traces", "Microsoft.AspNetCore"));
-        Assert.True(collector.HasTrace(work), "the request's span joins its caller's trace");
-        Assert.False(collector.HasTrace(probe), "probes are kept out of the traces");
-        Assert.True(collector.Has("metrics", "shop.coins"));
-        Assert.True(collector.Has("metrics", "http.server.request.duration"));
-        Assert.True(collector.Has("metrics", "dotnet.gc.collections"));
-        Assert.True(collector.Has("logs", "Counted 4711 coins"));
-        Assert.True(collector.Has("logs", "aisle-nine"), "scopes are exported");
-        Assert.True(collector.Has("logs", "Application started"), "messages of the start are exported");
+        // The request's span joins its caller's trace; probes are kept out of the traces.
+        var request = Assert.Single(collector.Spans, span => span.Name == "GET /work");
+        Assert.Equal((work.ToHexString(), OtlpSpanKind.Server, "Microsoft.AspNetCore"), (request.TraceId, request.Kind, request.Source.Scope));
+        var counting = Assert.Single(collector.Spans, span => span.Name == "counting the till");
+        Assert.Equal((request.TraceId, request.Id), (counting.TraceId, counting.ParentId));
+        Assert.DoesNotContain(collector.Spans, span => span.TraceId == probe.ToHexString());
+
+        Assert.Contains(collector.Points, point => point is { Name: "shop.coins", Kind: OtlpMetricKind.Sum, Value: 3 });
+        Assert.Contains(collector.Points, point => point is { Name: "http.server.request.duration", Kind: OtlpMetricKind.Histogram, Unit: "s" });
+        Assert.Contains(collector.Points, point => point.Name == "dotnet.gc.collections");
+
+        var counted = Assert.Single(collector.Logs, log => log.Body == "Counted 4711 coins");
+        Assert.Equal(("aisle-nine", 4711L), (counted.Attributes["shop.aisle"], counted.Attributes["Coins"]));
+        Assert.Equal((counting.TraceId, counting.Id), (counted.TraceId, counted.SpanId));
+        Assert.Contains(collector.Logs, log => log.Body.StartsWith("Application started", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Net;
 using LocalRun.Processes;
-using Samples.Tests.Web;
 using Testing;
+using Testing.Otlp;
 using Xunit;
 
 namespace Samples.Tests.Worker;
@@ -36,15 +36,11 @@ public class WorkerEndpointTests(PostgresFixture postgres)
     }
 
     [Fact]
-    public async Task A_task_belongs_to_the_trace_of_whoever_enqueued_it()
+    public async Task A_task_and_its_statements_belong_to_the_trace_of_whoever_enqueued_it()
     {
         await using var stack = await WorkerStack.StartAsync(postgres);
         await using var collector = await OtlpReceiver.StartAsync();
-        stack.StartWorker(
-            $"OTEL_EXPORTER_OTLP_ENDPOINT={collector.Address}",
-            "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-            "OTEL_BSP_SCHEDULE_DELAY=100",
-            "OTEL_METRIC_EXPORT_INTERVAL=500");
+        stack.StartWorker([.. collector.Environment(OtlpReceiver.Http).Select(variable => $"{variable.Key}={variable.Value}")]);
 
         ActivityTraceId trace;
         using (var request = new Activity("request") { ActivityTraceFlags = ActivityTraceFlags.Recorded }.Start())
@@ -53,9 +49,13 @@ public class WorkerEndpointTests(PostgresFixture postgres)
             await stack.ScrapeAsync(1);
         }
 
-        await WorkerStack.UntilAsync(() => collector.HasTrace(trace));
-        await WorkerStack.UntilAsync(() => collector.Has("traces", "process webscraper"));
-        await WorkerStack.UntilAsync(() => collector.Has("metrics", "messaging.process.duration"));
+        OtlpSpan? task = null;
+        await WorkerStack.UntilAsync(() =>
+            (task = collector.Spans.FirstOrDefault(span => span.Name == "process webscraper" && span.TraceId == trace.ToHexString())) is not null);
+        var ofTask = collector.Spans.Where(span => span.ParentId == task!.Id).ToList();
+        Assert.Contains(ofTask, span => span is { Name: "GET", Source.Scope: "System.Net.Http" });
+        Assert.Contains(ofTask, span => span.Source.Scope == "Npgsql" && span.Attributes.Text("db.query.text")?.StartsWith("INSERT INTO price_history", StringComparison.Ordinal) is true);
+        await WorkerStack.UntilAsync(() => collector.Points.Any(point => point.Name == "messaging.process.duration"));
     }
 
     [Fact]
