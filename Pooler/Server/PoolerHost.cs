@@ -1,6 +1,7 @@
 using Pooler.Engine;
 using Pooler.Engine.Telemetry;
 using Pooler.Server.Http;
+using Pooler.Server.Http.Page;
 using Pooler.Server.Logging;
 using ServiceDefaults;
 
@@ -42,6 +43,7 @@ internal static class PoolerHost
         var engine = app.Services.GetRequiredService<PoolerEngine>();
         app.MapGet("/metrics", () => Results.Text(EngineMetrics.Write(engine.Snapshot(), engine.Hosts()), PrometheusText.ContentType)).DisableHttpMetrics();
         AdminEndpoints.Map(app, engine);
+        PageEndpoints.Map(app, engine);
         return app;
     }
 

@@ -1,0 +1,60 @@
+using System.Text;
+
+namespace Pooler.Server.Http.Page;
+
+/// <summary>
+/// The page at one moment, cut into the parts that change by themselves. A part knows in which frame it was last another:
+/// whoever has seen a frame gets the parts that have changed since then, however many frames it has missed.
+/// </summary>
+internal sealed class PageFrame
+{
+    private readonly Dictionary<string, Part> _parts;
+
+    private PageFrame(long number, DateTimeOffset at, List<Part> parts)
+    {
+        Number = number;
+        At = at;
+        InOrder = parts;
+        _parts = parts.ToDictionary(p => p.Id);
+    }
+
+    /// <summary>Counts up from 1.</summary>
+    public long Number { get; }
+
+    public DateTimeOffset At { get; }
+
+    private List<Part> InOrder { get; }
+
+    public static PageFrame Draw(PageModel model, bool isAdmin, PageFrame? previous)
+    {
+        var number = (previous?.Number ?? 0) + 1;
+        var parts = new List<Part>();
+        foreach (var (id, html) in PageDocument.Parts(model, isAdmin))
+        {
+            var text = html.ToString();
+            parts.Add(previous?._parts.GetValueOrDefault(id) is { } same && same.Html == text ? same : new Part(id, text, number));
+        }
+        return new PageFrame(number, model.At, parts);
+    }
+
+    /// <summary>What has changed since a frame, as server-sent events; always at least the time.</summary>
+    /// <param name="seen">The frame's number; 0 for all there is.</param>
+    public IEnumerable<ReadOnlyMemory<byte>> Since(long seen)
+    {
+        foreach (var part in InOrder)
+            if (part.ChangedIn > seen) yield return part.Event;
+        yield return Encoding.UTF8.GetBytes($"event: time\ndata: {At.UtcDateTime:yyyy-MM-dd'T'HH:mm:ss'Z'}\n\n");
+    }
+
+    private sealed class Part(string id, string html, long changedIn)
+    {
+        public string Id { get; } = id;
+
+        public string Html { get; } = html;
+
+        public long ChangedIn { get; } = changedIn;
+
+        // What clients have written has no line ends in it: they are encoded.
+        public byte[] Event { get; } = Encoding.UTF8.GetBytes("event: part\ndata: " + html.ReplaceLineEndings("\ndata: ") + "\n\n");
+    }
+}
