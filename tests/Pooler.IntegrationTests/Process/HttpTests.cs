@@ -65,10 +65,14 @@ public sealed class HttpTests : IDisposable
     [Theory]
     [InlineData("Origin", "https://evil.example")]
     [InlineData("Origin", "null")]
-    [InlineData("Origin", "http://127.0.0.1:{port}")]
+    [InlineData("Origin", "http://127.0.0.1:1")]
+    [InlineData("Origin", "http://localhost:{port}")]
+    [InlineData("Origin", "https://127.0.0.1:{port}")]
+    [InlineData("Sec-Fetch-Site", "cross-site")]
+    [InlineData("Sec-Fetch-Site", "same-site")]
     [InlineData("Host", "rebound.example:{port}")]
     [InlineData("Host", "localhost.evil.example")]
-    public async Task A_web_page_cannot_use_an_admin_port_without_a_key(string header, string value)
+    public async Task A_foreign_web_page_cannot_use_an_admin_port_without_a_key(string header, string value)
     {
         await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
         using var foreign = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/pause");
@@ -77,6 +81,17 @@ public sealed class HttpTests : IDisposable
         Assert.Equal(HttpStatusCode.Forbidden, answer.StatusCode);
         var problem = await answer.Content.ReadFromJsonAsync<JsonElement>(TestContext.Current.CancellationToken);
         Assert.Contains($"{header} header", problem.GetProperty("detail").GetString());
+    }
+
+    [Fact]
+    public async Task A_page_of_a_rebound_name_cannot_pass_for_the_poolers_own()
+    {
+        await using var pooler = await StartAsync($"http_admin_port = {_adminPort}");
+        using var rebound = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/reconnect");
+        rebound.Headers.Host = $"rebound.example:{_adminPort}";
+        rebound.Headers.Add("Origin", $"http://rebound.example:{_adminPort}");
+        rebound.Headers.Add("Sec-Fetch-Site", "same-origin");
+        Assert.Equal(HttpStatusCode.Forbidden, (await _client.SendAsync(rebound, TestContext.Current.CancellationToken)).StatusCode);
     }
 
     [Theory]
