@@ -51,6 +51,8 @@ internal sealed class EngineCore : IPoolHost
     {
         TimeProvider = timeProvider;
         Log = new EngineLog(logger);
+        SlowRequests = new SlowRequestLog(Log, timeProvider);
+        SlowRequests.Use(configuration.Settings);
         Loops = loops;
         _settings = configuration.Settings;
         _access = configuration.Access;
@@ -94,6 +96,8 @@ internal sealed class EngineCore : IPoolHost
     public StatisticsPeriods Statistics { get; }
 
     public PoolerTelemetry Telemetry { get; }
+
+    public SlowRequestLog SlowRequests { get; }
 
     public CancelRouter Cancels { get; }
 
@@ -242,6 +246,7 @@ internal sealed class EngineCore : IPoolHost
     {
         var wanted = _settings.TargetSessionAttrs;
         _settings = settings;
+        SlowRequests.Use(settings);
         _tracked = TrackedNames(settings);
         _ignored = Names(settings.IgnoreStartupParameters);
         SocketOptions = SocketOptionsOf(_settings);

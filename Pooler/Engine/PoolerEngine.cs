@@ -416,10 +416,10 @@ public sealed class PoolerEngine : IAsyncDisposable
     public IReadOnlyList<PoolHistory> History() => _history.Read();
 
     /// <summary>The clients that hold servers now, those that have held theirs longest first.</summary>
-    public IReadOnlyList<HeldServer> HeldServers() => [];
+    public IReadOnlyList<HeldServer> HeldServers() => Pooler.Engine.Telemetry.HeldServers.Read(_core);
 
     /// <summary>The slowest waits and queries of the last minutes, slowest first.</summary>
-    public IReadOnlyList<SlowRequest> SlowRequests() => [];
+    public IReadOnlyList<SlowRequest> SlowRequests() => _core.SlowRequests.Read();
 
     /// <summary>What could be better, from the live figures; warnings first.</summary>
     public IReadOnlyList<AdviceItem> Advice() => _advice.Items;

@@ -145,6 +145,7 @@ internal sealed partial class ClientSession
             pos = (int)Math.Min(_passing, data.Length);
             _passing -= pos;
             if (_dropping) run = pos;
+            else server.NoteRest(data[..pos]);
         }
 
         while (data.Length - pos >= MessageHeader.Size)
@@ -193,6 +194,7 @@ internal sealed partial class ClientSession
         }
 
         Statistics.BytesReceived += pos;
+        if (_requestStart != 0) server.ReportSlowWait(isKnown: true);
         if (writer.Length > 0)
         {
             if (pos > run) writer.Bytes(data[run..pos]);
@@ -234,6 +236,7 @@ internal sealed partial class ClientSession
                 if (reset != Reset.None && server.Outstanding.Count > 0 && !own) return Verdict.AwaitAnswers;
                 Begin(server, writer);
                 _inBatch = false;
+                server.NoteQuery(message);
                 server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server)));
                 if (!reset.HasFlag(Reset.Parameters) || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
                 // PostgreSQL goes back to what the client asked for at its start, but the server knows its own start only.
@@ -265,6 +268,7 @@ internal sealed partial class ClientSession
                     return verdict;
                 }
                 Begin(server, writer);
+                server.NoteUntracked(message);
                 _inBatch = true;
                 break;
             case Frontend.Execute or Frontend.Flush:

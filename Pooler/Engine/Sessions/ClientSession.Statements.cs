@@ -93,6 +93,7 @@ internal sealed partial class ClientSession
         if (message.Length > MessageHeader.Size && message[MessageHeader.Size] == 0)
         {
             Begin(server, writer);
+            server.NoteUnnamedParse(message);
             server.Outstanding.Enqueue(new Request(RequestKind.Parse));
             return Verdict.Forward;
         }
@@ -131,6 +132,7 @@ internal sealed partial class ClientSession
             return Verdict.AwaitAnswers;
         }
         StartReplacing(server, writer, before);
+        server.NoteStatement(statement);
         Statistics.ClientParses++;
         var clientName = name.ToArray();
         _statements.Add(clientName, statement);
@@ -169,6 +171,7 @@ internal sealed partial class ClientSession
         if (name.IsEmpty)
         {
             Begin(server, writer);
+            server.NoteBind(name, reader.Rest);
             return Verdict.Forward;
         }
         var statement = FindStatement(name, out _);
@@ -184,6 +187,7 @@ internal sealed partial class ClientSession
         if (statement is not null)
         {
             Statistics.Binds++;
+            server.NoteBind(statement, reader.Rest);
             EnsurePrepared(server, statement, writer);
             serverName = statement.ServerName;
         }

@@ -154,6 +154,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         Statistics.Waits.Record(waited);
         Statistics.AwaitedAssignments++;
         _context.Engine.Telemetry.OnWaited(Pool, waited);
+        NoteWaitEnded(waited, server);
         WaitingSince = 0;
         _notifiedOfWait = false;
         Link((ServerSession)server);
@@ -198,6 +199,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// <summary>The server it was linked to is gone.</summary>
     public void OnServerLost(PgError? error)
     {
+        NoteRequestBroken();
         _isCutShort = _server is { OwesRestOfMessage: true };
         _server = null;
         // Without an error of ours the server has already told the client its own.
@@ -225,6 +227,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         moreOutstanding |= _inBatch;
         StopAwaitingAnswers();
         statistics.Queries++;
+        NoteRequestEnded(now, moreOutstanding);
         if (_requestStart != 0) statistics.QueryTimes.Record(now - _requestStart);
         _requestStart = moreOutstanding ? now : 0;
         if (transactionStatus == TransactionStatus.Idle)
@@ -397,6 +400,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
 
     private void Unlink()
     {
+        NoteRequestBroken();
         var server = _server!;
         _isCutShort = server.OwesRestOfMessage;
         _server = null;
@@ -416,7 +420,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         if (_state == ClientState.Closed) return;
         var was = _state;
+        if (was == ClientState.Waiting) NoteWaitBroken();
         if (was == ClientState.Waiting) Pool.Abandon(this);
+        NoteRequestBroken();
         if (_server is { } server)
         {
             var quiet = IsQuiet(server);

@@ -15,7 +15,7 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="User">The user; null until it is known.</param>
 /// <param name="Address">An IP address, or unix.</param>
 /// <param name="Port">Its port.</param>
-public readonly record struct ConnectionName(bool IsServer, long Id, string? Database, string? User, string Address, int Port)
+public readonly record struct ConnectionName(bool IsServer, long Id, string? Database, string? User, string Address, int Port) : ILogFields
 {
     // Clients and servers are numbered apart from each other; as addresses they must differ.
     private const long ClientPointers = 0xc_0000_0000;
@@ -26,6 +26,26 @@ public readonly record struct ConnectionName(bool IsServer, long Id, string? Dat
 
     /// <summary>As in column ptr.</summary>
     public string Pointer => PointerOf(IsServer, Id);
+
+    /// <inheritdoc/>
+    public IEnumerable<KeyValuePair<string, object>> ForJson()
+    {
+        yield return new("connection", $"{(IsServer ? 'S' : 'C')}-{Pointer}");
+        if (Database is not null) yield return new("database", Database);
+        if (User is not null) yield return new("user", User);
+        yield return new("address", Address);
+        yield return new("port", Port);
+    }
+
+    /// <inheritdoc/>
+    public IEnumerable<KeyValuePair<string, object>> AsAttributes()
+    {
+        yield return new(IsServer ? "pooler.server.id" : "pooler.client.id", Pointer);
+        if (Database is not null) yield return new("db.namespace", Database);
+        if (User is not null) yield return new("user.name", User);
+        yield return new(IsServer ? "server.address" : "client.address", Address);
+        yield return new(IsServer ? "server.port" : "client.port", Port);
+    }
 
     internal static string PointerOf(bool isServer, long id) =>
         string.Create(CultureInfo.InvariantCulture, $"0x{(isServer ? ServerPointers : ClientPointers) + id:x}");

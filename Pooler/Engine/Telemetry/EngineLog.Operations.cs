@@ -29,6 +29,12 @@ internal sealed partial class EngineLog
     [LoggerMessage(57, LogLevel.Information, "process {Process}, which was taken over from, has served its last client", EventName = "predecessor_ended")]
     public partial void PredecessorEnded(int process);
 
+    [LoggerMessage(80, LogLevel.Information, "{Connection} slow query: {Request}", EventName = "slow_query")]
+    public partial void SlowQuery(ConnectionName connection, SlowRequestText request);
+
+    [LoggerMessage(81, LogLevel.Information, "{Connection} slow wait: {Request}", EventName = "slow_wait")]
+    public partial void SlowWait(ConnectionName connection, SlowRequestText request);
+
     [LoggerMessage(58, LogLevel.Information, "got pooler socket: {Address}", EventName = "socket_inherited")]
     public partial void SocketInherited(string address);
 }

@@ -16,16 +16,20 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="WaitTime">Microseconds per server given to a client.</param>
 public sealed record PeriodFigures(
     long Transactions, long Queries, long ClientParses, long ServerParses, long Binds, long Logins, long BytesIn, long BytesOut,
-    long TransactionTime, long QueryTime, long WaitTime)
+    long TransactionTime, long QueryTime, long WaitTime) : ILogFields
 {
-    /// <summary>The figures with names for programs.</summary>
-    public IEnumerable<KeyValuePair<string, long>> ByName() =>
+    /// <inheritdoc/>
+    public IEnumerable<KeyValuePair<string, object>> ForJson() =>
     [
         new("xacts_per_second", Transactions), new("queries_per_second", Queries), new("client_parses_per_second", ClientParses),
         new("server_parses_per_second", ServerParses), new("binds_per_second", Binds), new("client_logins_per_second", Logins),
         new("bytes_in_per_second", BytesIn), new("bytes_out_per_second", BytesOut),
         new("xact_us", TransactionTime), new("query_us", QueryTime), new("wait_us", WaitTime),
     ];
+
+    /// <inheritdoc/>
+    public IEnumerable<KeyValuePair<string, object>> AsAttributes() =>
+        ForJson().Select(f => new KeyValuePair<string, object>("pooler.stats." + f.Key, f.Value));
 
     /// <inheritdoc/>
     public override string ToString() => string.Create(

@@ -65,20 +65,16 @@ internal static class JsonLine
     {
         switch (value)
         {
-            case ConnectionName connection:
-                json.WriteString("connection", $"{(connection.IsServer ? 'S' : 'C')}-{connection.Pointer}");
-                if (connection.Database is not null) json.WriteString("database", connection.Database);
-                if (connection.User is not null) json.WriteString("user", connection.User);
-                json.WriteString("address", connection.Address);
-                json.WriteNumber("port", connection.Port);
-                break;
-            case PeriodFigures figures:
-                foreach (var (key, figure) in figures.ByName()) json.WriteNumber(key, figure);
+            case ILogFields fields:
+                foreach (var (key, part) in fields.ForJson()) WriteField(json, key, part);
                 break;
             case long number:
                 json.WriteNumber(name, number);
                 break;
             case int number:
+                json.WriteNumber(name, number);
+                break;
+            case double number:
                 json.WriteNumber(name, number);
                 break;
             case null:

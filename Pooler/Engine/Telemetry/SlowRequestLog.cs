@@ -1,0 +1,115 @@
+using Pooler.Engine.Configuration;
+using Pooler.Engine.Sessions;
+
+namespace Pooler.Engine.Telemetry;
+
+/// <summary>
+/// The slowest waits and queries of the last minutes, and the log's lines about them. Sessions ask it for the thresholds
+/// and come here only with what is over them.
+/// </summary>
+internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
+{
+    public const string Wait = "wait";
+    public const string Query = "query";
+
+    /// <summary>How many of each kind are kept.</summary>
+    private const int Most = 100;
+
+    private static readonly TimeSpan KeptFor = TimeSpan.FromMinutes(15);
+
+    private readonly Slowest _waits = new();
+    private readonly Slowest _queries = new();
+
+    /// <summary>Queries from this long on are slow, microseconds.</summary>
+    public long SlowQuery { get; private set; } = long.MaxValue;
+
+    /// <summary>Waits from this long on are slow, microseconds.</summary>
+    public long SlowWait { get; private set; } = long.MaxValue;
+
+    /// <summary>Makes changed settings the current ones.</summary>
+    public void Use(PoolerSettings settings)
+    {
+        SlowQuery = Threshold(settings.SlowQueryTime);
+        SlowWait = Threshold(settings.SlowWaitTime);
+    }
+
+    /// <summary>Something took too long. On the client's loop.</summary>
+    /// <param name="client">Whose it was.</param>
+    /// <param name="kind"><see cref="Wait"/> or <see cref="Query"/>.</param>
+    /// <param name="took">Microseconds.</param>
+    /// <param name="server">The server whose last request it is about; null when it is not known.</param>
+    /// <param name="settings">The settings of the moment.</param>
+    public void Report(ClientSession client, string kind, long took, ServerSession? server, PoolerSettings settings)
+    {
+        var kept = kind == Wait ? _waits : _queries;
+        var isLogged = kind == Wait ? settings.LogSlowWaits : settings.LogSlowQueries;
+        var now = timeProvider.GetUtcNow();
+        // Where everything is slow, most of it is not even worth a text.
+        if (!isLogged && !kept.Wants(took, now)) return;
+        var identity = client.Identity;
+        var request = new SlowRequest(
+            now, kind, TimeSpan.FromMicroseconds(took), identity.Pool.Database.Name, identity.Pool.User.Name,
+            identity.LogName.Pointer, client.Origin, client.ApplicationName,
+            server is null ? "" : RequestDescription.Of(server.LastRequest, settings.LogQueryParameters), client.TraceId);
+        kept.Add(request);
+        if (!isLogged) return;
+        if (kind == Wait) log.SlowWait(identity.LogName, new SlowRequestText(request));
+        else log.SlowQuery(identity.LogName, new SlowRequestText(request));
+    }
+
+    /// <summary>What is kept, slowest first. Any thread.</summary>
+    public IReadOnlyList<SlowRequest> Read()
+    {
+        var now = timeProvider.GetUtcNow();
+        return [.. _waits.Read(now).Concat(_queries.Read(now)).OrderByDescending(r => r.Duration)];
+    }
+
+    private static long Threshold(TimeSpan time) => time > TimeSpan.Zero ? time.Ticks / TimeSpan.TicksPerMicrosecond : long.MaxValue;
+
+    /// <summary>The slowest requests of one kind.</summary>
+    private sealed class Slowest
+    {
+        private readonly Lock _lock = new();
+        private readonly PriorityQueue<SlowRequest, TimeSpan> _requests = new();
+        private DateTimeOffset _oldest;
+
+        public bool Wants(long took, DateTimeOffset now)
+        {
+            lock (_lock)
+            {
+                if (_requests.Count == Most && now - _oldest > KeptFor) Forget(now);
+                return _requests.Count < Most || _requests.Peek().Duration.TotalMicroseconds < took;
+            }
+        }
+
+        public void Add(SlowRequest request)
+        {
+            lock (_lock)
+            {
+                if (_requests.Count == 0) _oldest = request.End;
+                if (_requests.Count < Most) _requests.Enqueue(request, request.Duration);
+                else _requests.EnqueueDequeue(request, request.Duration);
+            }
+        }
+
+        public SlowRequest[] Read(DateTimeOffset now)
+        {
+            lock (_lock)
+            {
+                Forget(now);
+                return [.. _requests.UnorderedItems.Select(i => i.Element)];
+            }
+        }
+
+        private void Forget(DateTimeOffset now)
+        {
+            var kept = _requests.UnorderedItems.Where(i => now - i.Element.End <= KeptFor).ToArray();
+            if (kept.Length < _requests.Count)
+            {
+                _requests.Clear();
+                _requests.EnqueueRange(kept);
+            }
+            _oldest = kept.Length == 0 ? now : kept.Min(i => i.Element.End);
+        }
+    }
+}
