@@ -28,8 +28,8 @@ public static class PoolerBuilderExtensions
     /// <remarks>
     /// <para>
     /// The pooler knows one user, the server's, and pools every database of the server. It has the endpoints
-    /// <c>tcp</c> (PostgreSQL clients), <c>http</c> (health and metrics) and <c>admin</c> (commands, with the key), and
-    /// none of them is external.
+    /// <c>tcp</c> (PostgreSQL clients), <c>http</c> (the live page, health and metrics) and <c>admin</c> (commands and
+    /// the page with them, with the key), and none of them is external.
     /// </para>
     /// <example>
     /// <code lang="csharp">
@@ -84,13 +84,7 @@ public static class PoolerBuilderExtensions
             .WithEnvironment(context => AddEnvironment(pooler, context))
             .WithHttpHealthCheck("/health", endpointName: PoolerResource.HttpEndpointName)
             .WithAdminCommands()
-            .WithUrlForEndpoint(PoolerResource.HttpEndpointName, url =>
-            {
-                url.DisplayText = "Metrics";
-                url.Url = new UriBuilder(url.Url) { Path = "/metrics" }.Uri.ToString();
-            })
-            .WithUrlForEndpoint(PoolerResource.TcpEndpointName, url => url.DisplayText = "Pool")
-            .WithUrlForEndpoint(PoolerResource.AdminEndpointName, url => url.DisplayLocation = UrlDisplayLocation.DetailsOnly)
+            .WithPageUrls()
             .WithIconName("ArrowsBidirectional")
             .WaitFor(server)
             // Aspire copies a parent's state to its children for container parents only. Without this the databases
@@ -158,6 +152,23 @@ public static class PoolerBuilderExtensions
         this IResourceBuilder<TDestination> builder, IResourceBuilder<PoolerResource> source, string? connectionName = null)
         where TDestination : IResourceWithEnvironment =>
         builder.WithReference((IResourceBuilder<IResourceWithConnectionString>)source, connectionName);
+
+    /// <summary>What the dashboard links to: the live page first, and the figures for programs.</summary>
+    private static IResourceBuilder<PoolerResource> WithPageUrls(this IResourceBuilder<PoolerResource> builder) => builder
+        .WithUrlForEndpoint(PoolerResource.HttpEndpointName, url => url.DisplayText = "Pools")
+        .WithUrlForEndpoint(PoolerResource.HttpEndpointName, (EndpointReference _) => new()
+        {
+            Url = "/metrics",
+            DisplayText = "Metrics",
+            DisplayLocation = UrlDisplayLocation.DetailsOnly,
+        })
+        .WithUrlForEndpoint(PoolerResource.TcpEndpointName, url => url.DisplayText = "Pool")
+        // The same page with buttons that end connections. It asks for the key, so that it is not where one looks first.
+        .WithUrlForEndpoint(PoolerResource.AdminEndpointName, url =>
+        {
+            url.DisplayText = "Pools, with commands";
+            url.DisplayLocation = UrlDisplayLocation.DetailsOnly;
+        });
 
     private static void AddEnvironment(PoolerResource pooler, EnvironmentCallbackContext context)
     {

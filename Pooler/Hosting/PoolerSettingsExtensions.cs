@@ -224,6 +224,41 @@ public static partial class PoolerSettingsExtensions
         return builder.SetTime("stats_period", period, nameof(period));
     }
 
+    /// <summary>
+    /// Sets from which length on a query counts as slow (<c>slow_query_time</c>): such are listed on the page and by SHOW
+    /// SLOW_QUERIES, and are spans of their own when their client sends no trace.
+    /// </summary>
+    /// <param name="builder">The pooler.</param>
+    /// <param name="time">The time; zero for none. The pooler's own default is a second.</param>
+    /// <param name="log">
+    /// Whether the log tells of each (<c>log_slow_queries</c>), with the literals of its text left out;
+    /// <see langword="null"/> leaves it as it is.
+    /// </param>
+    /// <returns>The builder of the pooler.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="time"/> is negative.</exception>
+    public static IResourceBuilder<PoolerResource> WithSlowQueryTime(
+        this IResourceBuilder<PoolerResource> builder, TimeSpan time, bool? log = null)
+    {
+        builder.SetTime("slow_query_time", time, nameof(time));
+        return log is { } logged ? builder.SetSwitch("log_slow_queries", logged) : builder;
+    }
+
+    /// <summary>
+    /// Sets from which length on the wait for a server connection counts as slow (<c>slow_wait_time</c>): such are listed
+    /// on the page and in the console, and are spans of their own when their client sends no trace.
+    /// </summary>
+    /// <param name="builder">The pooler.</param>
+    /// <param name="time">The time; zero for none. The pooler's own default is a tenth of a second.</param>
+    /// <param name="log">Whether the log tells of each (<c>log_slow_waits</c>); <see langword="null"/> leaves it as it is.</param>
+    /// <returns>The builder of the pooler.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="time"/> is negative.</exception>
+    public static IResourceBuilder<PoolerResource> WithSlowWaitTime(
+        this IResourceBuilder<PoolerResource> builder, TimeSpan time, bool? log = null)
+    {
+        builder.SetTime("slow_wait_time", time, nameof(time));
+        return log is { } logged ? builder.SetSwitch("log_slow_waits", logged) : builder;
+    }
+
     /// <summary>Sets the users who may run every console command (<c>admin_users</c>).</summary>
     /// <param name="builder">The pooler.</param>
     /// <param name="users">The users. Unless set, the server's user is the only one.</param>
@@ -352,6 +387,9 @@ public static partial class PoolerSettingsExtensions
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero, parameterName);
         return builder.Set(setting, time.TotalSeconds.ToString("0.######", CultureInfo.InvariantCulture));
     }
+
+    private static IResourceBuilder<PoolerResource> SetSwitch(this IResourceBuilder<PoolerResource> builder, string setting, bool value) =>
+        builder.Set(setting, value ? "1" : "0");
 
     private static IResourceBuilder<PoolerResource> Set(this IResourceBuilder<PoolerResource> builder, string setting, object value)
     {

@@ -54,6 +54,23 @@ internal static class Model
         return configuration.EnvironmentVariables.ToDictionary(variable => variable.Key, variable => variable.Value);
     }
 
+    /// <summary>The URLs of the dashboard, as the orchestrator makes them once the endpoints have their addresses.</summary>
+    internal static async Task<IReadOnlyList<ResourceUrlAnnotation>> UrlsAsync(
+        this IResourceWithEndpoints resource, DistributedApplicationExecutionContext context, CancellationToken cancellationToken)
+    {
+        var urls = resource.Annotations.OfType<EndpointAnnotation>()
+            .Select(endpoint => new ResourceUrlAnnotation
+            {
+                Url = endpoint.AllocatedEndpoint!.UriString,
+                Endpoint = new EndpointReference(resource, endpoint),
+            })
+            .ToList();
+        var callbacks = new ResourceUrlsCallbackContext(context, resource, urls, cancellationToken);
+        foreach (var annotation in resource.Annotations.OfType<ResourceUrlsCallbackAnnotation>())
+            await annotation.Callback(callbacks);
+        return urls;
+    }
+
     internal static IReadOnlyDictionary<string, ReferenceExpression> ConnectionProperties(this IResourceWithConnectionString resource) =>
         resource.GetConnectionProperties().ToDictionary(property => property.Key, property => property.Value);
 

@@ -278,6 +278,25 @@ public sealed class PoolerResourceTests
     }
 
     [Fact]
+    public async Task The_resource_shows_the_live_page_first_and_the_one_with_commands_among_the_details()
+    {
+        var builder = Model.RunMode();
+        var pooler = builder.AddServer().AddPooler().Resource;
+        pooler.AllocateAll();
+
+        var urls = await pooler.UrlsAsync(builder.ExecutionContext, Token);
+
+        Assert.Equal(
+            [
+                ("tcp", "tcp://localhost:6000", "Pool", UrlDisplayLocation.SummaryAndDetails),
+                ("http", "http://localhost:6001", "Pools", UrlDisplayLocation.SummaryAndDetails),
+                ("admin", "http://localhost:6002", "Pools, with commands", UrlDisplayLocation.DetailsOnly),
+                ("http", "/metrics", "Metrics", UrlDisplayLocation.DetailsOnly),
+            ],
+            urls.Select(url => (url.Endpoint?.EndpointName, url.Url, url.DisplayText, url.DisplayLocation)));
+    }
+
+    [Fact]
     public void A_given_admin_key_is_used()
     {
         var builder = Model.PublishMode();
