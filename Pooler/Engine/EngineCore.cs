@@ -68,6 +68,7 @@ internal sealed class EngineCore : IPoolHost
         Hosts = new HostWatch(this, resolver ?? (_settings.ResolvConf is { Length: > 0 } file
             ? new NameServerResolver(ResolverFile.Load(file)) : new SystemResolver()));
         Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), () => EngineSnapshot.TakeHosts(this), timeProvider);
+        Tracing = new Tracing(timeProvider);
         Directory.Apply(configuration);
         Cancels.Peers.Apply(configuration.Peers);
     }
@@ -98,6 +99,8 @@ internal sealed class EngineCore : IPoolHost
     public PoolerTelemetry Telemetry { get; }
 
     public SlowRequestLog SlowRequests { get; }
+
+    public Tracing Tracing { get; }
 
     public CancelRouter Cancels { get; }
 
@@ -387,7 +390,9 @@ internal sealed class EngineCore : IPoolHost
 
     public void OnServerLoggedIn(ServerSession server)
     {
-        Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error: null);
+        Telemetry.OnServerOpened(server.Pool, Now - server.OpenedAt);
+        server.NoteConnectSpan(Tracing.ServerConnect(
+            server.Pool, server.OpenedFor, server.Id, server.Target, server.BackendPid, server.OpenedAt, Now, error: null));
     }
 
     public void OnServerConnected(ServerSession server)
@@ -404,7 +409,7 @@ internal sealed class EngineCore : IPoolHost
 
     public void OnServerLoginFailed(ServerSession server, PgError error)
     {
-        Telemetry.OnServerOpened(server.Pool, server.Target, Now - server.OpenedAt, error);
+        Tracing.ServerConnect(server.Pool, server.OpenedFor, server.Id, server.Target, backendPid: 0, server.OpenedAt, Now, error);
         Log.ServerLoginFailed(error.Severity, error.Message);
     }
 

@@ -58,6 +58,11 @@ public sealed partial class Pool
             {
                 _opening++;
                 server = _host.CreateServer(this, loop);
+                if (!forMinimum && _waiters.OldestWithoutServer is { } waiter)
+                {
+                    waiter.Opened = server;
+                    server.OpenedFor = waiter.TraceContext;
+                }
                 server.ListIndex = _servers.Count;
                 _servers.Add(server);
             }

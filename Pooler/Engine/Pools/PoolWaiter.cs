@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 
@@ -27,6 +28,12 @@ public abstract class PoolWaiter
     /// Part of a client's login: is refused when no server can be logged in to. Clients that are in already keep waiting.
     /// </summary>
     public virtual bool IsLogin => WaitsForWelcome;
+
+    /// <summary>The trace that what it waits for is part of, while it waits; the default without one.</summary>
+    internal virtual ActivityContext TraceContext => default;
+
+    /// <summary>The server that was opened because it waits; guarded by the pool's lock. It may be given another one.</summary>
+    internal PooledServer? Opened { get; set; }
 
     internal PoolWaiter? Next { get; set; }
 

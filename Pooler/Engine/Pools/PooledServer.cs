@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pooler.Engine.Loops;
 
 namespace Pooler.Engine.Pools;
@@ -71,6 +72,9 @@ public abstract class PooledServer(Pool pool, long openedAt)
     /// shared: it is closed with its client. Null for all others.
     /// </summary>
     public OwnServerStartup? OwnStartup { get; internal set; }
+
+    /// <summary>The trace of the client that it was opened for; the default when that client has none, or nobody waited.</summary>
+    internal ActivityContext OpenedFor { get; set; }
 
     /// <summary>The waiter it is on its way to, or is opened for; guarded by the pool's lock.</summary>
     internal PoolWaiter? GrantedTo { get; set; }

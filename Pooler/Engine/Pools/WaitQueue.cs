@@ -36,6 +36,22 @@ internal sealed class WaitQueue(int loops)
         }
     }
 
+    /// <summary>Who waits longest of those for whom no server is being opened. Not many are opened at once.</summary>
+    public PoolWaiter? OldestWithoutServer
+    {
+        get
+        {
+            PoolWaiter? oldest = null;
+            foreach (var first in _first)
+            {
+                var waiter = first;
+                while (waiter is { Opened.State: ServerState.Login }) waiter = waiter.Next;
+                if (waiter is not null && (oldest is null || waiter.Ticket < oldest.Ticket)) oldest = waiter;
+            }
+            return oldest;
+        }
+    }
+
     public void Enqueue(PoolWaiter waiter)
     {
         var index = waiter.WaiterLoop.Index;
@@ -95,6 +111,7 @@ internal sealed class WaitQueue(int loops)
         else _last[index] = waiter.Previous;
         waiter.Previous = waiter.Next = null;
         waiter.Ticket = 0;
+        waiter.Opened = null;
         Count--;
         if (waiter.WaitsForWelcome) WelcomeCount--;
         return true;

@@ -28,9 +28,6 @@ internal sealed partial class ClientSession
     /// <summary>What the client calls itself.</summary>
     public string ApplicationName => Parameters["application_name"] ?? "";
 
-    /// <summary>W3C trace id of what it does, as far as that is known.</summary>
-    public string? TraceId => null;
-
     /// <summary>Its request was answered.</summary>
     private void NoteRequestEnded(long now, bool moreOutstanding)
     {

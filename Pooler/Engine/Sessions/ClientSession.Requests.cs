@@ -86,7 +86,7 @@ internal sealed partial class ClientSession
             return;
         }
         _copyingIn = true;
-        _server!.Outstanding.DropSyncsIgnoredByCopy();
+        if (_server!.Outstanding.DropSyncsIgnoredByCopy() is { } traced) _trace!.Batch = traced;
         // The batch is open again: a Sync has to follow the data.
         if (_server.Outstanding.Count == 0) _inBatch = true;
         // The answers it waits for may be those that will not come now.
@@ -237,7 +237,7 @@ internal sealed partial class ClientSession
                 Begin(server, writer);
                 _inBatch = false;
                 server.NoteQuery(message);
-                server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server)));
+                server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server), Traced: TraceQuery(message, total)));
                 if (!reset.HasFlag(Reset.Parameters) || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
                 // PostgreSQL goes back to what the client asked for at its start, but the server knows its own start only.
                 writer.Bytes(before).Bytes(message).Query(restore);
@@ -258,9 +258,10 @@ internal sealed partial class ClientSession
                 Begin(server, writer);
                 if (_copyingIn) break;
                 _inBatch = false;
-                server.Outstanding.Enqueue(new Request(RequestKind.Sync));
+                server.Outstanding.Enqueue(new Request(RequestKind.Sync, Traced: TakeBatch()));
                 break;
             case Frontend.Parse or Frontend.Bind or Frontend.Describe or Frontend.Close:
+                if (message[0] == Frontend.Parse) TraceParse(message, total);
                 if (_tracksStatements)
                 {
                     var verdict = JudgeStatementMessage(server, message, total, writer, before, out used);

@@ -27,7 +27,7 @@ internal enum ClientState : byte
 /// </summary>
 /// <remarks>
 /// The file's parts: this one holds the life cycle, ClientSession.Requests.cs what is forwarded to the server,
-/// ClientSession.Statements.cs the prepared statements.
+/// ClientSession.Statements.cs the prepared statements, ClientSession.Tracing.cs the spans.
 /// </remarks>
 internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IListed
 {
@@ -133,7 +133,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             var skipped = SkipWhatNeedsNoServer(data);
             if (_state != ClientState.Idle || skipped == data.Length) return skipped;
             if (data.Length - skipped < MessageHeader.Size) return skipped;
-            if (!FindServer()) return skipped;
+            if (!FindServer(data[skipped..])) return skipped;
             return skipped + ForwardRequests(data[skipped..]);
         }
         return ForwardRequests(data);
@@ -154,6 +154,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         Statistics.Waits.Record(waited);
         Statistics.AwaitedAssignments++;
         _context.Engine.Telemetry.OnWaited(Pool, waited);
+        TraceWait((ServerSession)server, error: null, reason: null);
         NoteWaitEnded(waited, server);
         WaitingSince = 0;
         _notifiedOfWait = false;
@@ -192,7 +193,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             writer.Clear();
         }
         var reason = error.LoggedAs ?? error.Message;
-        End(reason, byPeer: false);
+        End(reason, byPeer: false, error);
         if (_context.Engine.Settings.LogPoolerErrors) _context.Engine.Log.PoolerError(Identity.LogName, reason);
     }
 
@@ -216,9 +217,11 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// Nothing that was known to be sent is answered by it: the client may have sent a Sync that was taken for one that
     /// COPY ignores, and this is its answer.
     /// </param>
-    public void OnReady(byte transactionStatus, bool moreOutstanding, bool unexpected)
+    /// <param name="traced">What tracing wants to know of the request.</param>
+    public void OnReady(byte transactionStatus, bool moreOutstanding, bool unexpected, TracedRequest? traced)
     {
         var now = _context.Loop.Now;
+        if (IsWorthTracing(now)) TraceReady(traced, transactionStatus, now);
         var statistics = Statistics;
         LastActivity = now;
         _copyingIn = _copyDataSent = false;
@@ -302,6 +305,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         if (_server is { } server)
         {
+            TraceEnd(error, "client connection killed");
             Unlink();
             server.Abort("client connection killed");
         }
@@ -358,14 +362,16 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     {
         if (_server is { } server)
         {
+            TraceEnd(error, error.Message);
             Unlink();
             server.Abort(error.Message);
         }
         Fail(error);
     }
 
-    private bool FindServer()
+    private bool FindServer(ReadOnlySpan<byte> request)
     {
+        TraceBeforeWait(request);
         var server = Pool.TakeOrEnqueue(this, out var refusal);
         if (server is not null)
         {
@@ -406,6 +412,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _server = null;
         _state = ClientState.Idle;
         _requestStart = _transactionStart = 0;
+        _traceId = null;
         _setup = null;
         _awaitsAnswers = false;
         server.Unlink();
@@ -416,12 +423,17 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     // A setup that has not been sent needs no answer.
     private bool IsQuiet(ServerSession server) => server.Outstanding.Count == 0 && !_inBatch && _passing == 0;
 
-    private void End(string reason, bool byPeer)
+    private void End(string reason, bool byPeer, PgError? error = null)
     {
         if (_state == ClientState.Closed) return;
         var was = _state;
-        if (was == ClientState.Waiting) NoteWaitBroken();
-        if (was == ClientState.Waiting) Pool.Abandon(this);
+        if (was == ClientState.Waiting)
+        {
+            TraceWait(server: null, error, reason);
+            NoteWaitBroken();
+            Pool.Abandon(this);
+        }
+        TraceEnd(error, reason);
         NoteRequestBroken();
         if (_server is { } server)
         {

@@ -40,7 +40,8 @@ internal enum RequestKind : byte
 /// <param name="Kind">What was sent.</param>
 /// <param name="Statement">The statement concerned, if any.</param>
 /// <param name="ClientName">The client's name for it, when the client's own list depends on the outcome.</param>
-internal readonly record struct Request(RequestKind Kind, PreparedStatement? Statement = null, byte[]? ClientName = null)
+/// <param name="Traced">What tracing wants to know when it is answered.</param>
+internal readonly record struct Request(RequestKind Kind, PreparedStatement? Statement = null, byte[]? ClientName = null, TracedRequest? Traced = null)
 {
     /// <summary>Whether ReadyForQuery ends it.</summary>
     public bool EndsWithReady => Kind <= RequestKind.Sync;
@@ -116,17 +117,35 @@ internal sealed class OutstandingQueue
     /// The server has begun to take COPY data: it will ignore every Sync that was sent before the data's end, so they are
     /// not answered. Those of simple queries stay (PostgreSQL documentation, "COPY Operations").
     /// </summary>
-    public void DropSyncsIgnoredByCopy()
+    /// <returns>What tracing wanted to know of the first of them.</returns>
+    public TracedRequest? DropSyncsIgnoredByCopy()
     {
+        TracedRequest? traced = null;
         var kept = 0;
         for (var i = 0; i < Count; i++)
         {
             var request = _ring[(_head + i) & (_ring.Length - 1)];
-            if (request.Kind == RequestKind.Sync) continue;
+            if (request.Kind == RequestKind.Sync)
+            {
+                traced ??= request.Traced;
+                continue;
+            }
             _ring[(_head + kept++) & (_ring.Length - 1)] = request;
         }
         for (var i = kept; i < Count; i++) _ring[(_head + i) & (_ring.Length - 1)] = default;
         Count = kept;
+        return traced;
+    }
+
+    /// <summary>What tracing wants to know of the batch or query that is being answered.</summary>
+    public TracedRequest? FirstTraced
+    {
+        get
+        {
+            for (var i = 0; i < Count; i++)
+                if (this[i].EndsWithReady && this[i].Kind != RequestKind.OwnQuery) return this[i].Traced;
+            return null;
+        }
     }
 
     public void Clear()

@@ -162,9 +162,11 @@ internal sealed partial class ServerSession
         for (var i = skipped - 1; i >= 0; i--) TakeBack(client, Outstanding[i]);
         for (; skipped > 0; skipped--) Outstanding.Dequeue();
         var unexpected = Outstanding.Count == 0;
-        if (unexpected || Outstanding.Dequeue().Kind != RequestKind.OwnQuery)
+        var answered = unexpected ? default : Outstanding.Dequeue();
+        if (unexpected || answered.Kind != RequestKind.OwnQuery)
         {
-            client.OnReady(TransactionStatus, Outstanding.Count > 0, unexpected);
+            client.OnReady(TransactionStatus, Outstanding.Count > 0, unexpected, answered.Traced);
+            if (client.IsTraced || AnsweredError is not null) ForgetAnswers();
             return false;
         }
 
@@ -221,6 +223,7 @@ internal sealed partial class ServerSession
         var error = ErrorFields.Read(message[MessageHeader.Size..]);
         if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
         NoteReadOnly(error.SqlState);
+        if (!Swallowing) AnsweredError ??= error.SqlState;
         if (!Swallowing || _toldFatal) return false;
         // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
         // connections end here.
@@ -246,6 +249,7 @@ internal sealed partial class ServerSession
     private void OnCommandComplete(ClientSession client, ReadOnlySpan<byte> tag)
     {
         NoteReset(tag);
+        if (client.IsTraced && !Swallowing) NoteCommand(tag);
         if (!TakesStatementsAway(tag)) return;
         if (Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.ForgetStatements) return;
         Statements.Clear();
@@ -281,6 +285,7 @@ internal sealed partial class ServerSession
     private void FailProtocol(string what)
     {
         var client = _client;
+        client?.TraceEnd(PgError.Fatal(SqlState.ProtocolViolation, what), "bad packet from server");
         _client = null;
         Close("bad packet from server");
         client?.OnServerLost(PgError.Fatal(SqlState.ProtocolViolation, $"server sent {what}"));

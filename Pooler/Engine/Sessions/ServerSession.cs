@@ -86,6 +86,10 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
 
     private LoopContext Context => _engine.ContextOf(Loop);
 
+    private static readonly PgError ServerCrashed = PgError.Fatal(
+        SqlState.ConnectionFailure, "server closed the connection unexpectedly",
+        hint: "The statement or transaction in progress was not confirmed. Reconnect and try again.") with { LoggedAs = "server conn crashed?" };
+
     public ReadAnswer OnReadable(Connection connection, Readiness readiness)
     {
         switch (State)
@@ -141,11 +145,10 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
             return;
         }
         var client = _client;
+        client?.TraceEnd(ServerCrashed, "server closed the connection unexpectedly");
         _client = null;
         Finish("server conn crashed?", failure: null);
-        client?.OnServerLost(_toldFatal ? null : PgError.Fatal(
-            SqlState.ConnectionFailure, "server closed the connection unexpectedly",
-            hint: "The statement or transaction in progress was not confirmed. Reconnect and try again.") with { LoggedAs = "server conn crashed?" });
+        client?.OnServerLost(_toldFatal ? null : ServerCrashed);
     }
 
     /// <summary>Begins to work for a client, on the loop of both.</summary>
@@ -154,6 +157,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
         _client = client;
         _servedClient = true;
         _toldFatal = OwesRestOfMessage = false;
+        ForgetAnswers();
         LinkedAt = Loop.Now;
         if (!ReferenceEquals(Parameters, client.Parameters)) client.PrepareSetup(Parameters.ChangesTo(client.Parameters));
     }

@@ -1,6 +1,4 @@
-using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using System.Net;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 
@@ -16,11 +14,6 @@ public sealed class PoolerTelemetry : IDisposable
 {
     /// <summary>Name of the meter and of the activity source.</summary>
     public const string Name = "Pooler";
-
-    /// <summary>Waits at least this long get a span of their own, in microseconds: what a person would notice.</summary>
-    private const long SlowWait = 100_000;
-
-    private static readonly ActivitySource Source = new(Name);
 
     private readonly Meter _meter = new(Name);
     private readonly Func<EngineSnapshot> _snapshot;
@@ -82,55 +75,21 @@ public sealed class PoolerTelemetry : IDisposable
     internal void OnWaited(Pool pool, long waited)
     {
         if (_waitTime.Enabled) _waitTime.Record(waited / 1e6, PoolTag(pool));
-        if (waited < SlowWait || !Source.HasListeners()) return;
-        Span("pool wait", waited, pool, null)?.Dispose();
     }
 
     /// <summary>A client gave up waiting.</summary>
     internal void OnWaitTimedOut(Pool pool) => _timeouts.Add(1, PoolTag(pool));
 
-    /// <summary>A server connection is ready, or failed.</summary>
+    /// <summary>A server connection is ready.</summary>
     /// <param name="pool">Its pool.</param>
-    /// <param name="target">Where it connects to.</param>
     /// <param name="took">Microseconds since it was opened.</param>
-    /// <param name="error">Why it failed; null when it is ready.</param>
-    internal void OnServerOpened(Pool pool, EndPoint? target, long took, PgError? error)
+    internal void OnServerOpened(Pool pool, long took)
     {
-        if (error is null && _createTime.Enabled) _createTime.Record(took / 1e6, PoolTag(pool));
-        if (!Source.HasListeners()) return;
-        using var span = Span("server connect", took, pool, target);
-        if (error is null) return;
-        span?.SetStatus(ActivityStatusCode.Error, error.Message);
-        span?.SetTag("error.type", error.SqlState);
-        span?.SetTag("db.response.status_code", error.SqlState);
+        if (_createTime.Enabled) _createTime.Record(took / 1e6, PoolTag(pool));
     }
 
     private static KeyValuePair<string, object?> PoolTag(Pool pool) =>
         new("db.client.connection.pool.name", $"{pool.Database.Name}/{pool.User.Name}");
-
-    private Activity? Span(string name, long microseconds, Pool pool, EndPoint? target)
-    {
-        var now = _timeProvider.GetUtcNow();
-        // The loops have no ambient activity, and none must be made up: these spans are roots.
-        var span = Source.CreateActivity(name, ActivityKind.Client, default(ActivityContext));
-        if (span is null) return null;
-        span.SetTag("db.system.name", "postgresql");
-        span.SetTag("db.namespace", pool.Database.ServerDatabaseName);
-        span.SetTag("db.client.connection.pool.name", $"{pool.Database.Name}/{pool.User.Name}");
-        if (target is IPEndPoint ip)
-        {
-            span.SetTag("server.address", ip.Address.ToString());
-            span.SetTag("server.port", ip.Port);
-        }
-        else if (target is not null)
-        {
-            span.SetTag("server.address", target.ToString());
-        }
-        span.SetStartTime(now.UtcDateTime.AddMicroseconds(-microseconds));
-        span.Start();
-        span.SetEndTime(now.UtcDateTime);
-        return span;
-    }
 
     private void Count(string name, string unit, string description, Func<PoolTotals, long> value) =>
         _meter.CreateObservableCounter(name, () => PerPool<long>(p => [(value(p.Totals), null)]), unit, description);

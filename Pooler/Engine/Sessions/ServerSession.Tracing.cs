@@ -1,0 +1,58 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Pooler.Engine.Sessions;
+
+/// <summary>What the spans of requests tell about their answers.</summary>
+internal sealed partial class ServerSession
+{
+    /// <summary>The tags of what is asked for most, so that no text is made for them.</summary>
+    private static readonly string[] UsualOperations = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT", "ROLLBACK", "SET", "COPY", "MERGE"];
+
+    private ActivityContext _connectSpan;
+    private string? _operation;
+    private int _operations;
+    private bool _isMixed;
+
+    /// <summary>SQLSTATE of the first error of the request that is being answered, or has just been.</summary>
+    public string? AnsweredError { get; private set; }
+
+    /// <summary>The span of its opening, once: for the first client that it works for.</summary>
+    public ActivityContext TakeConnectSpan()
+    {
+        var span = _connectSpan;
+        _connectSpan = default;
+        return span;
+    }
+
+    /// <summary>The span of its opening was made.</summary>
+    public void NoteConnectSpan(in ActivityContext span) => _connectSpan = span;
+
+    /// <summary>Tells what was executed.</summary>
+    public void NoteOperation(Activity? span)
+    {
+        if (_operation is null || span is not { IsAllDataRequested: true }) return;
+        span.SetTag("db.operation.name", _operations == 1 ? _operation : _isMixed ? "BATCH" : "BATCH " + _operation);
+        if (_operations > 1) span.SetTag("db.operation.batch.size", _operations);
+    }
+
+    /// <summary>A command of the request that is being answered is complete.</summary>
+    private void NoteCommand(ReadOnlySpan<byte> tag)
+    {
+        tag = tag.TrimEnd("\0"u8).TrimEnd(" 0123456789"u8);
+        string? operation = null;
+        foreach (var usual in UsualOperations)
+            if (Ascii.Equals(tag, usual)) operation = usual;
+        operation ??= Encoding.ASCII.GetString(tag);
+        if (_operation is not null && _operation != operation) _isMixed = true;
+        _operation ??= operation;
+        _operations++;
+    }
+
+    private void ForgetAnswers()
+    {
+        AnsweredError = _operation = null;
+        _operations = 0;
+        _isMixed = false;
+    }
+}
