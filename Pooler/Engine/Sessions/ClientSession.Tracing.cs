@@ -101,7 +101,7 @@ internal sealed partial class ClientSession
         if (!Tracing.IsListening || IsReplication) return;
         var now = _context.Loop.Now;
         var parent = _trace?.Waiting ?? default;
-        if (parent == default && !now - WaitingSince < _context.Engine.SlowRequests.SlowWait) return;
+        if (parent == default && now - WaitingSince < _context.Engine.SlowRequests.SlowWait) return;
         // Which of the servers that were opened came first was chance: it may have been opened for somebody else.
         var connect = server?.TakeConnectSpan() ?? default;
         var span = Tracing.Begin("pool wait", ActivityKind.Internal, parent, WaitingSince, Pool, connect.TraceId == parent.TraceId ? default : connect);
