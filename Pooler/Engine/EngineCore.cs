@@ -13,6 +13,7 @@ using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions;
 using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine;
 
@@ -67,8 +68,8 @@ internal sealed class EngineCore : IPoolHost
         Cancels = new CancelRouter(this);
         Hosts = new HostWatch(this, resolver ?? (_settings.ResolvConf is { Length: > 0 } file
             ? new NameServerResolver(ResolverFile.Load(file)) : new SystemResolver()));
-        Telemetry = new PoolerTelemetry(() => EngineSnapshot.Take(this), () => EngineSnapshot.TakeHosts(this), timeProvider);
         Tracing = new Tracing(timeProvider);
+        Metrics = new PoolerMetrics(this);
         Directory.Apply(configuration);
         Cancels.Peers.Apply(configuration.Peers);
     }
@@ -96,11 +97,13 @@ internal sealed class EngineCore : IPoolHost
 
     public StatisticsPeriods Statistics { get; }
 
-    public PoolerTelemetry Telemetry { get; }
-
     public SlowRequestLog SlowRequests { get; }
 
     public Tracing Tracing { get; }
+
+    public PoolerMetrics Metrics { get; }
+
+    public EngineEvents Events { get; } = new();
 
     public CancelRouter Cancels { get; }
 
@@ -240,6 +243,7 @@ internal sealed class EngineCore : IPoolHost
     {
         StartedAt = TimeProvider.GetUtcNow();
         SocketOptions = SocketOptionsOf(_settings);
+        Metrics.Start();
         foreach (var context in _contexts)
             context.Loop.Post(static state => ((LoopContext)state!).Engine.ScheduleMaintenance((LoopContext)state!), context);
     }
@@ -390,7 +394,7 @@ internal sealed class EngineCore : IPoolHost
 
     public void OnServerLoggedIn(ServerSession server)
     {
-        Telemetry.OnServerOpened(server.Pool, Now - server.OpenedAt);
+        server.Pool.StatisticsOf(server.Connection!.Loop).ConnectTimes.Record(Now - server.OpenedAt);
         server.NoteConnectSpan(Tracing.ServerConnect(
             server.Pool, server.OpenedFor, server.Id, server.Target, server.BackendPid, server.OpenedAt, Now, error: null));
     }

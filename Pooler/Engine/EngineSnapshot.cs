@@ -42,6 +42,9 @@ public sealed record PoolSnapshot(
     /// <summary>Server connections, whatever they do.</summary>
     public int Servers => ServersActive + ServersIdle + ServersUsed + ServersTested + ServersLogin + ServersBeingCanceled;
 
+    /// <summary>Of <see cref="ClientsActive"/>, those without a server.</summary>
+    public int ClientsIdle { get; init; }
+
     /// <summary>How long clients waited for a server, 0 for those that had not to: of those that got one, since the start.</summary>
     public TimeDistribution Waits { get; init; } = TimeDistribution.Empty;
 
@@ -138,6 +141,7 @@ public sealed record EngineSnapshot(IReadOnlyList<PoolSnapshot> Pools, int Clien
             MaxDatabaseServers = pool.Database.Settings.MaxDbConnections ?? core.Settings.MaxDbConnections,
             IsHeld = pool.Database.IsHeld,
             IsDisabled = pool.Database.Disabled,
+            ClientsIdle = clients.Count(c => c.State == ClientState.Idle),
             Waits = pool.Waits,
             Queries = pool.QueryTimes,
             Transactions = pool.TransactionTimes,

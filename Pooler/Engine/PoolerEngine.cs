@@ -10,6 +10,7 @@ using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine;
 
@@ -366,8 +367,8 @@ public sealed class PoolerEngine : IAsyncDisposable
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
             _history.Dispose();
+            _core.Metrics.Dispose();
             _advice.Dispose();
-            _core.Telemetry.Dispose();
             _completion.TrySetResult();
         }
         await _completion.Task.ConfigureAwait(false);
@@ -408,6 +409,9 @@ public sealed class PoolerEngine : IAsyncDisposable
 
     /// <summary>The figures of the moment, for metrics.</summary>
     public EngineSnapshot Snapshot() => EngineSnapshot.Take(_core);
+
+    /// <summary>All metrics, as the meter and /metrics tell them.</summary>
+    public PoolerMetrics Metrics => _core.Metrics;
 
     /// <summary>The hosts of all databases, as in SHOW HOSTS.</summary>
     public IReadOnlyList<HostSnapshot> Hosts() => EngineSnapshot.TakeHosts(_core);

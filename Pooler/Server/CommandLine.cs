@@ -17,6 +17,9 @@ internal enum CommandLineAction
 
     /// <summary>Print docs/configuration.md.</summary>
     Reference,
+
+    /// <summary>Print docs/metrics.md.</summary>
+    Metrics,
 }
 
 /// <summary>The command line. Options are PgBouncer's, with getopt's spellings: -dq, -vv, -uNAME, --user=NAME.</summary>
@@ -45,6 +48,7 @@ internal sealed record CommandLine
     [
         ('d', "daemon", false), ('q', "quiet", false), ('R', "reboot", false), ('u', "user", true), ('v', "verbose", false),
         ('V', "version", false), ('h', "help", false), ('1', "check", false), ('2', "print-reference", false), ('3', "daemon-child", false),
+        ('4', "print-metrics", false),
     ];
 
     public CommandLineAction Action { get; private init; }
@@ -185,6 +189,7 @@ internal sealed record CommandLine
         'h' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Help } : this,
         '1' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Check } : this,
         '2' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Reference } : this,
+        '4' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Metrics } : this,
         '3' => this with { DaemonChild = true },
         _ => throw new ArgumentOutOfRangeException(nameof(option), option, "not an option"),
     };

@@ -41,7 +41,7 @@ internal static class PoolerHost
         app.UseExceptionHandler().UseStatusCodePages();
         app.MapDefaultEndpoints();
         var engine = app.Services.GetRequiredService<PoolerEngine>();
-        app.MapGet("/metrics", () => Results.Text(EngineMetrics.Write(engine.Snapshot(), engine.Hosts()), PrometheusText.ContentType)).DisableHttpMetrics();
+        app.MapGet("/metrics", () => Results.Text(PrometheusText.Write(engine.Metrics.Read()), PrometheusText.ContentType)).DisableHttpMetrics();
         AdminEndpoints.Map(app, engine);
         PageEndpoints.Map(app, engine);
         return app;

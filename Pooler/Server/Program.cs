@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Pooler.Engine.Configuration;
+using Pooler.Engine.Telemetry.Metrics;
 using Pooler.Server;
 using Pooler.Server.Unix;
 
@@ -17,6 +18,9 @@ switch (commandLine.Action)
         return 0;
     case CommandLineAction.Reference:
         Console.Write(SettingsReference.Markdown());
+        return 0;
+    case CommandLineAction.Metrics:
+        Console.Write(MetricsReference.Markdown());
         return 0;
     case CommandLineAction.Check:
         return await new PoolerProcess(commandLine).CheckAsync();

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Loops;
 
@@ -24,6 +25,12 @@ public abstract class EventLoop(int index, TimeProvider timeProvider)
     /// in one turn.
     /// </summary>
     public long Now { get; protected set; }
+
+    /// <summary>Microseconds that its thread has spent on work, since the start. Any thread may ask.</summary>
+    internal virtual long BusyTime => 0;
+
+    /// <summary>How late its timers ran.</summary>
+    internal TimeHistogram Lag { get; } = new();
 
     /// <summary>Whether the calling thread is this loop's thread. Any thread may ask.</summary>
     public abstract bool IsCurrent { get; }

@@ -22,6 +22,7 @@ internal abstract partial class LoopThread : EventLoop
     private bool _stopped;
     private volatile bool _stopping;
     private int _acceptedConnections;
+    private long _busy;
     private byte[]? _decryptionBuffer;
     private byte[]? _encryptionBuffer;
 
@@ -51,6 +52,8 @@ internal abstract partial class LoopThread : EventLoop
 
     /// <summary>How many clients the listener has given to this loop that are still open. Any thread may ask.</summary>
     public int AcceptedConnections => Volatile.Read(ref _acceptedConnections);
+
+    internal override long BusyTime => Volatile.Read(ref _busy);
 
     public override bool IsCurrent => Environment.CurrentManagedThreadId == _threadId;
 
@@ -207,6 +210,8 @@ internal abstract partial class LoopThread : EventLoop
                 RunReady();
                 RunPosted();
                 RunTimers();
+                // The one clock call that a turn needs beside RefreshNow.
+                _busy += LoopClock.Microseconds(TimeProvider) - Now;
             }
         }
         catch (Exception exception)
@@ -264,6 +269,8 @@ internal abstract partial class LoopThread : EventLoop
     {
         if (_timers.NextDue > Now)
             return;
+        // Those that are due next were to run with the first at the latest.
+        Lag.Record(Now - _timers.NextDue);
         var newest = _timers.Newest;
         while (_timers.TryTake(Now, newest, out var callback, out var state))
             RunCallback(callback, state);

@@ -3,6 +3,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Pools;
 
@@ -188,6 +189,22 @@ public sealed partial class Pool
     private sealed record Learned(ServerCredentials Credentials, Secret? ListedSecret);
 
     internal PoolStatistics StatisticsOf(EventLoop loop) => _statistics[loop.Index];
+
+    /// <summary>How long it took to open servers.</summary>
+    internal TimeDistribution ConnectTimes => Merge(static s => s.ConnectTimes);
+
+    /// <summary>Times a client's named statement was on its server already.</summary>
+    internal long StatementHits
+    {
+        get
+        {
+            var sum = 0L;
+            foreach (var statistics in _statistics) sum += Volatile.Read(ref statistics.StatementHits);
+            return sum;
+        }
+    }
+
+    internal PoolEvents Events { get; } = new();
 
     private TimeDistribution Merge(Func<PoolStatistics, TimeHistogram> which, long zeros = 0) =>
         TimeDistribution.Of([.. _statistics.Select(which)], zeros);

@@ -24,11 +24,17 @@ public sealed class PoolStatistics
     internal long Binds;
     internal long Logins;
 
+    /// <summary>Times a named statement was on its server already.</summary>
+    internal long StatementHits;
+
     /// <summary>Waits for a server that ended with one, and those of logins for the pool's first server.</summary>
     internal readonly TimeHistogram Waits = new();
 
     internal readonly TimeHistogram QueryTimes = new();
     internal readonly TimeHistogram TransactionTimes = new();
+
+    /// <summary>From opening a server connection until it could be used.</summary>
+    internal readonly TimeHistogram ConnectTimes = new();
 
     private volatile StrongBox<PoolTotals>? _inherited;
 

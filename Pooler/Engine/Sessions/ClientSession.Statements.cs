@@ -139,6 +139,7 @@ internal sealed partial class ClientSession
         _preparedBytes += CostOf(clientName, statement);
         if (server.Statements.Use(statement))
         {
+            Statistics.StatementHits++;
             writer.CloseStatement(NobodysStatement);
             server.Outstanding.Enqueue(new Request(RequestKind.ParseAlreadyDone, statement, clientName));
         }
@@ -276,7 +277,11 @@ internal sealed partial class ClientSession
 
     private void EnsurePrepared(ServerSession server, PreparedStatement statement, MessageWriter writer)
     {
-        if (server.Statements.Use(statement)) return;
+        if (server.Statements.Use(statement))
+        {
+            Statistics.StatementHits++;
+            return;
+        }
         MakeRoom(server, writer);
         WriteParse(writer, statement);
         server.Statements.Add(statement);

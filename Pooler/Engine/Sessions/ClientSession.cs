@@ -2,6 +2,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions;
 
@@ -153,7 +154,6 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         var waited = _context.Loop.Now - WaitingSince;
         Statistics.Waits.Record(waited);
         Statistics.AwaitedAssignments++;
-        _context.Engine.Telemetry.OnWaited(Pool, waited);
         TraceWait((ServerSession)server, error: null, reason: null);
         NoteWaitEnded(waited, server);
         WaitingSince = 0;
@@ -281,7 +281,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
                 break;
             case ClientState.Active when _requestStart != 0:
                 if (IsOver(worker.QueryTimeout ?? settings.QueryTimeout, _requestStart, now))
-                    FailWithServer(PgError.Fatal("57014", "query timeout", hint: "Raise query_timeout, or make the query faster."));
+                    TimeOutWithServer(TimeoutKind.QueryTimeout, PgError.Fatal("57014", "query timeout", hint: "Raise query_timeout, or make the query faster."));
                 else CheckTransaction(settings, worker, now);
                 break;
             case ClientState.Active when HoldsServerToBeClosed(settings):
@@ -290,12 +290,12 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
                 break;
             case ClientState.Active:
                 if (_transactionStart != 0 && IsOver(worker.IdleTransactionTimeout ?? settings.IdleTransactionTimeout, LastActivity, now))
-                    FailWithServer(PgError.Fatal("25P03", "idle transaction timeout", hint: "Commit sooner, or raise idle_transaction_timeout."));
+                    TimeOutWithServer(TimeoutKind.IdleTransactionTimeout, PgError.Fatal("25P03", "idle transaction timeout", hint: "Commit sooner, or raise idle_transaction_timeout."));
                 else CheckTransaction(settings, worker, now);
                 break;
             case ClientState.Idle:
                 if (IsOver(user.ClientIdleTimeout ?? settings.ClientIdleTimeout, LastActivity, now))
-                    Fail(PgError.Fatal("57P05", "client_idle_timeout"));
+                    TimeOut(TimeoutKind.ClientIdleTimeout, PgError.Fatal("57P05", "client_idle_timeout"));
                 break;
         }
     }
@@ -323,10 +323,22 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     private static bool IsOver(TimeSpan limit, long since, long now) =>
         limit > TimeSpan.Zero && now - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
 
+    private void TimeOut(TimeoutKind kind, PgError error)
+    {
+        Pool.Events.Timeouts.Add(kind);
+        Fail(error);
+    }
+
+    private void TimeOutWithServer(TimeoutKind kind, PgError error)
+    {
+        Pool.Events.Timeouts.Add(kind);
+        FailWithServer(error);
+    }
+
     private void CheckTransaction(PoolerSettings settings, UserSettings user, long now)
     {
         if (_transactionStart != 0 && IsOver(user.TransactionTimeout ?? settings.TransactionTimeout, _transactionStart, now))
-            FailWithServer(PgError.Fatal("25P04", "transaction timeout", hint: "Use shorter transactions, or raise transaction_timeout."));
+            TimeOutWithServer(TimeoutKind.TransactionTimeout, PgError.Fatal("25P04", "transaction timeout", hint: "Use shorter transactions, or raise transaction_timeout."));
     }
 
     private void CheckWait(PoolerSettings settings, UserSettings user, long now)
@@ -335,12 +347,11 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         if (IsOver(settings.QueryTimeout, WaitingSince, now))
         {
             // PgBouncer counts the wait as part of the query, by the global limit only.
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "The query waited for a server connection for this long."));
+            TimeOut(TimeoutKind.QueryTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "The query waited for a server connection for this long."));
         }
         else if (IsOver(limit, WaitingSince, now))
         {
-            _context.Engine.Telemetry.OnWaitTimedOut(Pool);
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout",
+            TimeOut(TimeoutKind.QueryWaitTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout",
                 detail: $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
                 hint: "The pool is too small for its load, or transactions hold servers for too long: see SHOW POOLS and SHOW SERVERS."));
         }

@@ -29,7 +29,6 @@ internal sealed partial class LoginSession
             return;
         }
         pool.StatisticsOf(_context.Loop).Waits.Record(waited);
-        Engine.Telemetry.OnWaited(pool, waited);
         Admit(pool, own.OwnWelcome!, own.Parameters).BeginOn(own);
         _connection.ResumeReading();
     }

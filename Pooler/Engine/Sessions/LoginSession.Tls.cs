@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Pooler.Engine.Encryption;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions;
 
@@ -74,7 +75,8 @@ internal sealed partial class LoginSession
 
     private void LogFailedHandshake(Exception? error)
     {
-        if (_tlsBegun && _connection.Tls is null && error is not null and not SocketException)
-            Engine.Log.TlsHandshakeFailed(LogName, PeerCheck.Describe(error));
+        if (!_tlsBegun || _connection.Tls is not null || error is null or SocketException) return;
+        Engine.Events.LoginRefusals.Add(LoginRefusal.Tls);
+        Engine.Log.TlsHandshakeFailed(LogName, PeerCheck.Describe(error));
     }
 }

@@ -6,6 +6,7 @@ using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions;
 
@@ -127,6 +128,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     public void OnClosed(Connection connection, Exception? error)
     {
         LogFailedHandshake(error);
+        if (_state == LoginState.WaitingForWelcome) Engine.Events.LoginRefusals.Add(LoginRefusal.Abandoned);
         // Whoever leaves before it is in may be a monitoring probe: nothing is logged of it.
         End(_state == LoginState.WaitingForWelcome ? "client unexpected eof" : null);
     }
@@ -158,20 +160,29 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         // A replication client waits here for its place in the pool, as others do with their first query.
         var waitsForPlace = waits && _ownServer is not null;
         if (!waitsForPlace && IsOver(settings.ClientLoginTimeout, StartedAt, now))
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, waits ? "client_login_timeout (server down)" : "client_login_timeout"));
+            TimeOut(Engine.Events.Timeouts, TimeoutKind.ClientLoginTimeout, PgError.Fatal(SqlState.ProtocolViolation, waits ? "client_login_timeout (server down)" : "client_login_timeout"));
         else if (waits && !waitsForPlace && IsOver(settings.QueryTimeout, WaitingSince, now))
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
         else if (waits && IsOver(_user!.Settings.QueryWaitTimeout ?? _pool!.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout, WaitingSince, now))
-            Fail(PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryWaitTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
 
         static bool IsOver(TimeSpan limit, long since, long at) =>
             limit > TimeSpan.Zero && at - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
     }
 
     /// <summary>Turns the client away.</summary>
-    public void Fail(PgError error)
+    public void Fail(PgError error) => Fail(error, LoginRefusals.Of(error));
+
+    private void TimeOut(EventCounts<TimeoutKind> timeouts, TimeoutKind kind, PgError error)
+    {
+        timeouts.Add(kind);
+        Fail(error);
+    }
+
+    private void Fail(PgError error, LoginRefusal kind)
     {
         if (_state == LoginState.Ended) return;
+        Engine.Events.LoginRefusals.Add(kind);
         // The log first: who reads the error may look there for the reason.
         var reason = error.LoggedAs ?? error.Message;
         End(reason);
@@ -188,7 +199,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     protected internal override void OnRefused(PgError error) => _context.Loop.Post(static state =>
     {
         var (login, reason) = ((LoginSession, PgError))state!;
-        login.Fail(reason);
+        login.Fail(reason, LoginRefusals.OfRefusal(reason));
     }, (this, error));
 
     private void Post(Action<LoginSession> action) => _context.Loop.Post(static state =>
@@ -244,7 +255,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
                 if (_authentication.IsRefused) Engine.Log.LoginRefused(LogName, reason);
                 else Engine.Log.LoginFailed(LogName, reason);
                 if (_authentication.Error!.LoggedAs is "SASL authentication failed") Engine.Log.PasswordFailed(LogName);
-                Fail(_authentication.Error!);
+                Fail(_authentication.Error!, LoginRefusal.Authentication);
                 break;
             case AuthStep.Succeeded:
                 OnAuthenticated();
@@ -313,7 +324,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         _state = LoginState.WaitingForWelcome;
         _connection.PauseReading();
         _pool!.TakeOrEnqueue(this, out var refusal);
-        if (refusal is not null) Fail(refusal);
+        if (refusal is not null) Fail(refusal, LoginRefusals.OfRefusal(refusal));
         // Between the look at the welcome and the queue a first server may have logged in: its welcome went to those
         // that were queued then.
         else if (_pool.Welcome is not null) OnWelcome();

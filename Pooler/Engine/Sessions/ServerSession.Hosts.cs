@@ -4,6 +4,7 @@ using Pooler.Engine.Configuration;
 using Pooler.Engine.Hosts;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions;
 
@@ -139,6 +140,7 @@ internal sealed partial class ServerSession
     {
         if (_finished) return;
         var error = _walk!.Failure;
+        Pool.Events.ConnectFailures.Add(ConnectFailures.Of(error));
         _engine.OnServerLoginFailed(this, error);
         // What the server has against a replication connection is its client's affair.
         if (OwnStartup is not null && _serverRefused)

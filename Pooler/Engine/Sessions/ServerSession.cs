@@ -3,6 +3,7 @@ using Pooler.Engine.Pools;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
 using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions;
 
@@ -279,6 +280,7 @@ internal sealed partial class ServerSession : PooledServer, IConnectionHandler
             if (Outstanding[i] is { Kind: RequestKind.Close, Statement: { } statement }) _engine.Statements.Release(statement);
         Outstanding.Clear();
         WithdrawCancels();
+        if (_openingDone) Pool.Events.Closings.Add(ServerClosings.Of(reason));
         _engine.OnServerEnded(this, reason);
         Pool.OnClosed(this, wasOpening: !_openingDone, failure);
         EndQuery(reason);

@@ -32,7 +32,7 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
         }
 
         var metrics = await _client.GetStringAsync($"http://127.0.0.1:{_httpPort}/metrics", TestContext.Current.CancellationToken);
-        Assert.Matches($@"(?m)^pooler_pool_size{{database=""postgres"",user=""{postgres.Server.User}""}} 25$", metrics);
+        Assert.Matches($@"(?m)^pooler_server_connections_max{{database=""postgres"",user=""{postgres.Server.User}""}} 25$", metrics);
         Assert.Matches("(?m)^pooler_allocated_bytes_total [1-9]", metrics);
         Assert.Matches($@"(?m)^pooler_client_logins_total{{database=""postgres"",user=""{postgres.Server.User}""}} [1-9]", metrics);
         Assert.DoesNotContain(pooler.Lines, l => l.Contains(postgres.Server.Password, StringComparison.Ordinal));

@@ -34,7 +34,7 @@ public sealed class TelemetryTests
 
         var cancellation = TestContext.Current.CancellationToken;
         await Eventually.TrueAsync(
-            () => collector.Points.Any(p => p is { Name: "pooler.client.connections.max", Value: > 0, Source.Service: "pooler-under-test" }),
+            () => collector.Points.Any(p => p is { Name: "pooler.clients.max", Value: > 0, Source.Service: "pooler-under-test" }),
             cancellationToken: cancellation);
         await Eventually.TrueAsync(
             () => collector.Logs.Any(l => l.Body.Contains("process up", StringComparison.Ordinal) && l.Source.Service == "pooler-under-test"),

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Pools;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Sessions.Cancelling;
 
@@ -38,10 +39,11 @@ internal sealed class CancelRouter(EngineCore engine)
         if (FindClient(key) is { } client) ForwardToServerOf(client, request);
         else if (FindConsole(key) is { } console)
         {
-            request.Finish("cancel request for console client");
+            End(request, CancelResult.Console, "cancel request for console client");
             engine.RunOn(console.Connection.Loop, static state => ((ConsoleSession)state!).Cancel(), console);
         }
-        else if (!request.PassOn(key)) request.Finish("failed cancel request");
+        else if (request.PassOn(key)) Events.Cancels.Add(CancelResult.PassedOn);
+        else End(request, CancelResult.Unknown, "failed cancel request");
     }
 
     /// <summary>Takes a request that came to the process which has taken over from this one. Any thread.</summary>
@@ -63,9 +65,13 @@ internal sealed class CancelRouter(EngineCore engine)
 
     private void ForwardToPeer(LoopContext context, CancelRequest request, int peerId, byte[] key)
     {
-        if (!CancelKey.TryCountForward(key)) request.Finish("failed to forward cancel request because its TTL was exhausted");
-        else if (Peers.Find(peerId) is not { } peer) request.Finish("could not find peer to forward request to");
-        else CancelDelivery.ToPeer(context, request, peer.OpenQueue(), peer.LocateAsync, key);
+        if (!CancelKey.TryCountForward(key)) End(request, CancelResult.Unknown, "failed to forward cancel request because its TTL was exhausted");
+        else if (Peers.Find(peerId) is not { } peer) End(request, CancelResult.Unknown, "could not find peer to forward request to");
+        else
+        {
+            Events.Cancels.Add(CancelResult.PassedOn);
+            CancelDelivery.ToPeer(context, request, peer.OpenQueue(), peer.LocateAsync, key);
+        }
     }
 
     private void ForwardToServerOf(ClientSession client, CancelRequest request)
@@ -74,12 +80,24 @@ internal sealed class CancelRouter(EngineCore engine)
         client.WaiterLoop.Post(static state =>
         {
             var (router, target, its) = ((CancelRouter, ClientSession, CancelRequest))state!;
-            if (target.Server is not { } server) its.Finish("cancel request for idle client");
+            if (target.Server is not { } server) router.End(its, CancelResult.Idle, "cancel request for idle client");
             // It would end the client instead of its query, which is behind ours.
-            else if (server.IsRestoringParameters) its.Finish("ignoring cancel request for server that is setting vars");
-            else if (!server.CanBeCanceled) its.Finish("the server has given no cancel key");
-            else CancelDelivery.ToServer(router.ContextOf(target), its, router.QueueOf(target.Pool), server);
+            else if (server.IsRestoringParameters) router.End(its, CancelResult.Idle, "ignoring cancel request for server that is setting vars");
+            else if (!server.CanBeCanceled) router.End(its, CancelResult.Idle, "the server has given no cancel key");
+            else
+            {
+                router.Events.Cancels.Add(CancelResult.Forwarded);
+                CancelDelivery.ToServer(router.ContextOf(target), its, router.QueueOf(target.Pool), server);
+            }
         }, (this, client, request));
+    }
+
+    private EngineEvents Events => engine.Events;
+
+    private void End(CancelRequest request, CancelResult result, string reason)
+    {
+        Events.Cancels.Add(result);
+        request.Finish(reason);
     }
 
     private LoopContext ContextOf(ClientSession client) => engine.ContextOf(client.WaiterLoop);
