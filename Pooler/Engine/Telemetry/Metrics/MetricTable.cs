@@ -1,4 +1,5 @@
 using Pooler.Engine.Pools;
+using Pooler.Engine.Sessions;
 using static Pooler.Engine.Telemetry.Metrics.Metric;
 using static Pooler.Engine.Telemetry.Metrics.MetricKind;
 
@@ -14,6 +15,7 @@ internal static class MetricTable
 {
     private static readonly MetricLabel State = new("db.client.connection.state", "state");
     private static readonly MetricLabel ClientState = new("pooler.client.state", "state", ["linked", "idle", "waiting"]);
+    private static readonly MetricLabel Pin = new("pooler.pin.reason", "reason");
     private static readonly MetricLabel Failure = new("error.type", "reason");
     private static readonly MetricLabel Closing = new("pooler.server.close.reason", "reason");
     private static readonly MetricLabel Timeout = new("pooler.timeout.kind", "kind");
@@ -53,6 +55,10 @@ internal static class MetricTable
         PerPool(Define("db.client.connection.pending_requests", UpDownCounter, "{request}", "Clients waiting for a server connection.", OnlyOtlp),
             static (_, p) => p.ClientsWaiting),
         PerPool(Define("pooler.wait.oldest", Gauge, "s", "How long the client that waits longest has waited."), static (_, p) => p.MaxWait / 1e6),
+
+        PerPool(Define("pooler.pins", UpDownCounter, "{connection}", "Clients that keep a server connection beyond a transaction, by what makes them."),
+            Pin with { Values = PinReasons.All },
+            static (pool, _) => Pins(pool)),
 
         Times(Define("db.client.connection.wait_time", Histogram, "s", "How long clients waited for a server connection that they got, 0 for those that had not to wait.", "pooler_wait_duration_seconds"),
             static (_, p) => p.Waits),
@@ -138,6 +144,12 @@ internal static class MetricTable
 
     private static Metric Traffic(string name, string unit, string description, Func<PoolTotals, long> value) =>
         PerPool(Define(name, Counter, unit, description), (_, p) => value(p.Totals));
+
+    private static IEnumerable<(string Reason, double Clients)> Pins(Pool pool)
+    {
+        var pins = pool.Servers.Cast<ServerSession>().Select(s => s.Client?.Pin).OfType<string>().CountBy(p => p).ToDictionary();
+        return PinReasons.All.Select(reason => (reason, (double)pins.GetValueOrDefault(reason)));
+    }
 
     private static IEnumerable<MetricSample> Timeouts(MetricReading reading)
     {
