@@ -59,6 +59,7 @@ internal sealed class ShowCatalog
         var statistics = new StatisticsRows(console);
         var process = new ProcessRows(console);
         var hosts = new HostRows(console);
+        var activity = new ActivityRows(console);
         var advice = new AdviceRows(console);
         return
         [
@@ -103,6 +104,11 @@ internal sealed class ShowCatalog
             Table("state", "ss", "key value", process.State),
             // Our own.
             Table("hosts", "ssisssssTTi", "database host port address state role target_session_attrs last_error since next_try servers", hosts.Hosts),
+            Table("held_servers", "ssssisssisqqsss",
+                "database user client server client_id client_address client_user application_name remote_pid state held_us state_us "
+                + "pin query trace_id", activity.HeldServers),
+            Table("slow_requests", "Tsqsssssss",
+                "time kind duration_us database user client client_address application_name query trace_id", activity.SlowRequests),
             Table("advice", "ssssssssssT", "rule level database user finding evidence setting current suggested remedy since", advice.Advice),
         ];
     }

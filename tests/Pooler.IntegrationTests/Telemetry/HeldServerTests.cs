@@ -14,7 +14,7 @@ public sealed class HeldServerTests(PostgresForPooler postgres) : PoolerTest(pos
     public async Task A_running_query_is_active_with_its_text_and_an_open_transaction_idle(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(Postgres, variant);
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { AdminUsers = PostgresForPooler.Trusted });
         Assert.Empty(pooler.Engine.HeldServers());
         using var client = await pooler.LoginAsync(database, ("application_name", "shop"));
         Assert.Empty(pooler.Engine.HeldServers());
@@ -30,6 +30,11 @@ public sealed class HeldServerTests(PostgresForPooler postgres) : PoolerTest(pos
         Assert.StartsWith("0x5", held.Server);
         Assert.Null(held.Pin);
         Assert.True(held.HeldFor >= held.StateFor);
+
+        using var console = await pooler.LoginAsync("pgbouncer");
+        Assert.Equal(
+            $"{held.Client} {held.BackendProcess} active SELECT pg_sleep(?), ?",
+            await console.ScalarAsync("SELECT client || ' ' || remote_pid || ' ' || state || ' ' || query FROM SHOW HELD_SERVERS WHERE held_us >= state_us AND pin IS NULL"));
 
         await client.CancelAsync(pooler.EndPoint);
         await client.ReadToReadyAsync();

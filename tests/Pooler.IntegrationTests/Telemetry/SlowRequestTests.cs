@@ -14,7 +14,7 @@ public sealed class SlowRequestTests(PostgresForPooler postgres) : PoolerTest(po
         var database = await NewDatabaseAsync();
         var log = new RecordingLog();
         await using var pooler = RunningPooler.Start(
-            RunningPooler.Configuration(Postgres, variant, s => s with { SlowQueryTime = Threshold, LogSlowQueries = true }), log);
+            RunningPooler.Configuration(Postgres, variant, s => s with { SlowQueryTime = Threshold, LogSlowQueries = true, AdminUsers = PostgresForPooler.Trusted }), log);
         using var client = await pooler.LoginAsync(database, ("application_name", "shop"));
         await client.Query("SELECT pg_sleep(0.05), 'secret'").AskAsync();
 
@@ -22,6 +22,10 @@ public sealed class SlowRequestTests(PostgresForPooler postgres) : PoolerTest(po
         Assert.Equal(("query", database, PostgresForPooler.Trusted, "shop"), (slow.Kind, slow.Database, slow.User, slow.ApplicationName));
         Assert.Equal("SELECT pg_sleep(?), ?", slow.Query);
         Assert.True(slow.Duration >= TimeSpan.FromMilliseconds(45), $"{slow.Duration}");
+        using var console = await pooler.LoginAsync("pgbouncer");
+        Assert.Equal(
+            $"query {slow.Client} SELECT pg_sleep(?), ?",
+            await console.ScalarAsync($"SELECT kind || ' ' || client || ' ' || query FROM SHOW SLOW_REQUESTS WHERE database = '{database}' AND duration_us > 45000"));
         var line = Assert.Single(log.Lines, l => l.Contains("slow query", StringComparison.Ordinal));
         Assert.Matches($@"^C-{slow.Client}: {database}/{PostgresForPooler.Trusted}@{slow.ClientAddress} slow query: \d+\.\d ms: SELECT pg_sleep\(\?\), \?$", line);
     }
