@@ -1,3 +1,6 @@
+using OpenTelemetry;
+using OpenTelemetry.Logs;
+
 namespace ServiceDefaults;
 
 /// <summary>What a service adds to the defaults: its own telemetry sources and meters.</summary>
@@ -18,6 +21,9 @@ public sealed class ServiceDefaultsOptions
         "System.Runtime",
         "Npgsql",
     ];
+
+    /// <summary>See every log record before it is exported, and may change it.</summary>
+    public IList<BaseProcessor<LogRecord>> LogProcessors { get; } = [];
 
     /// <summary>
     /// <c>service.name</c> of the exported telemetry when neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES names

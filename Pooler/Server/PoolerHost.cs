@@ -60,6 +60,7 @@ internal static class PoolerHost
         {
             defaults.ActivitySources.Add(PoolerTelemetry.Name);
             defaults.Meters.Add(PoolerTelemetry.Name);
+            defaults.LogProcessors.Add(new LogRecordAttributes());
         });
         builder.Services.AddHealthChecks().AddCheck<PoolHealthCheck>("pool", timeout: TimeSpan.FromSeconds(5));
         builder.Services.AddSingleton(createEngine);

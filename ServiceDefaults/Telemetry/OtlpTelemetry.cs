@@ -44,7 +44,10 @@ internal sealed class OtlpTelemetry : IDisposable
                 .AddSource([.. options.ActivitySources])
                 .AddProcessor(new HealthProbeFilter()));
             otel.WithMetrics(metrics => metrics.AddMeter([.. options.Meters]));
-            otel.WithLogging(null, logs =>
+            otel.WithLogging(logging =>
+            {
+                foreach (var processor in options.LogProcessors) logging.AddProcessor(processor);
+            }, logs =>
             {
                 logs.IncludeFormattedMessage = true;
                 logs.IncludeScopes = true;

@@ -316,13 +316,13 @@ public sealed partial class Listener(LoopGroup group, Func<Connection, IConnecti
         loop.AdoptClient(socket, accepted);
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "accept() failed: {Error}; raise the limit of open files (ulimit -n) or lower max_client_conn")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "accept() failed: {Error}; raise the limit of open files (ulimit -n) or lower max_client_conn", EventName = "accept_out_of_files")]
     private static partial void LogOutOfResources(ILogger logger, SocketError error);
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "accept() failed: {Error}")]
+    [LoggerMessage(Level = LogLevel.Debug, Message = "accept() failed: {Error}", EventName = "accept_failed")]
     private static partial void LogAcceptFailed(ILogger logger, SocketError error);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "accepting clients failed")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "accepting clients failed", EventName = "accepting_failed")]
     private static partial void LogAcceptThrew(ILogger logger, Exception exception);
 
     private sealed record Handover(LoopThread Loop, AcceptedSocket Socket, Func<Connection, IConnectionHandler?> Accepted);

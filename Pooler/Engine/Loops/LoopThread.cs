@@ -301,13 +301,13 @@ internal abstract partial class LoopThread : EventLoop
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "A connection's handler failed on loop {Loop}; the connection is closed")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "A connection's handler failed on loop {Loop}; the connection is closed", EventName = "handler_failed")]
     private static partial void LogHandlerFailed(ILogger logger, int loop, Exception exception);
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Posted work or a timer failed on loop {Loop}")]
+    [LoggerMessage(Level = LogLevel.Error, Message = "Posted work or a timer failed on loop {Loop}", EventName = "callback_failed")]
     private static partial void LogCallbackFailed(ILogger logger, int loop, Exception exception);
 
-    [LoggerMessage(Level = LogLevel.Critical, Message = "Loop {Loop} failed")]
+    [LoggerMessage(Level = LogLevel.Critical, Message = "Loop {Loop} failed", EventName = "loop_failed")]
     private static partial void LogLoopFailed(ILogger logger, int loop, Exception exception);
 
     private readonly record struct PostedWork(Action<object?> Callback, object? State);

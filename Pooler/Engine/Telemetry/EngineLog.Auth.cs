@@ -5,6 +5,6 @@ namespace Pooler.Engine.Telemetry;
 /// <summary>What authentication writes to the log.</summary>
 internal sealed partial class EngineLog
 {
-    [LoggerMessage(90, LogLevel.Error, "{Connection} {Error}", EventName = "user_query_failed")]
+    [LoggerMessage(44, LogLevel.Error, "{Connection} {Error}", EventName = "user_query_failed")]
     public partial void UserQueryFailed(ConnectionName connection, string error);
 }

@@ -39,13 +39,13 @@ internal sealed partial class EngineLog(ILogger logger)
     [LoggerMessage(10, LogLevel.Debug, "{Connection} login failed: {Reason}", EventName = "login_failed")]
     public partial void LoginFailed(ConnectionName connection, string reason);
 
-    [LoggerMessage(15, LogLevel.Warning, "{Connection} TLS handshake error: {Error}", EventName = "tls_handshake_failed")]
+    [LoggerMessage(25, LogLevel.Warning, "{Connection} TLS handshake error: {Error}", EventName = "tls_handshake_failed")]
     public partial void TlsHandshakeFailed(ConnectionName connection, string error);
 
-    [LoggerMessage(16, LogLevel.Information, "{Connection} SSL established: {Tls}", EventName = "server_secured")]
+    [LoggerMessage(26, LogLevel.Information, "{Connection} SSL established: {Tls}", EventName = "server_secured")]
     public partial void ServerSecured(ConnectionName connection, string tls);
 
-    [LoggerMessage(17, LogLevel.Error, "TLS setup failed: {Setting}: {Error}", EventName = "tls_setup_failed")]
+    [LoggerMessage(27, LogLevel.Error, "TLS setup failed: {Setting}: {Error}", EventName = "tls_setup_failed")]
     public partial void TlsSetupFailed(string setting, string error);
 
     [LoggerMessage(11, LogLevel.Warning, "cannot listen on {Address}: {Error}", EventName = "cannot_listen")]

@@ -1,0 +1,61 @@
+using System.Net;
+using System.Text.RegularExpressions;
+using Testing;
+using Testing.Otlp;
+using Xunit;
+
+namespace Pooler.IntegrationTests.Process;
+
+/// <summary>What the program's log looks like to an OpenTelemetry collector.</summary>
+public sealed class LogExportTests(PostgresForPooler postgres) : PoolerTest(postgres)
+{
+    [Fact]
+    public async Task Log_records_have_their_connections_and_figures_as_attributes()
+    {
+        var database = await NewDatabaseAsync();
+        using var directory = new ThrowawayDirectory();
+        await using var collector = await OtlpReceiver.StartAsync();
+        await using var pooler = PoolerProgram.Start(
+            directory.Path, [],
+            [
+                .. collector.Environment(OtlpReceiver.Http).Select(variable => (variable.Key, variable.Value!)),
+                ("DATABASES_HOST", "127.0.0.1"), ("DATABASES_PORT", Postgres.Server.Port.ToString()), ("DATABASES_USER", PostgresForPooler.Trusted),
+                ("DATABASES_PASSWORD", "none"), ("POOLER_LISTEN_PORT", "0"), ("POOLER_UNIX_SOCKET_DIR", ""), ("POOLER_AUTH_TYPE", "trust"),
+                ("POOLER_STATS_PERIOD", "1"), ("POOLER_SLOW_QUERY_TIME", "0.02"), ("POOLER_LOG_SLOW_QUERIES", "1"),
+            ]);
+        await pooler.UpAsync();
+        var listening = Regex.Match(await pooler.LineAsync("listening on 127.0.0.1:"), @"127\.0\.0\.1:(\d+)");
+        using (var client = await RawClient.LoginAsync(IPEndPoint.Parse(listening.Value), database, PostgresForPooler.Trusted, ("application_name", "shop")))
+            await client.Query("SELECT pg_sleep(0.05), 'secret'").AskAsync();
+
+        var login = await RecordAsync(collector, "login_attempt");
+        Assert.Equal("Information", login.Severity);
+        Assert.Equal((database, PostgresForPooler.Trusted, "127.0.0.1"), (login.Attributes.Text("db.namespace"), login.Attributes.Text("user.name"), login.Attributes.Text("client.address")));
+        Assert.IsType<long>(login.Attributes["client.port"]);
+        Assert.Equal("no", login.Attributes.Text("pooler.tls"));
+        var connected = await RecordAsync(collector, "server_connected");
+        Assert.Equal((database, $"{Postgres.Server.Port}"), (connected.Attributes.Text("db.namespace"), connected.Attributes.Text("server.port")));
+        Assert.StartsWith("0x5", connected.Attributes.Text("pooler.server.id"));
+
+        var slow = await RecordAsync(collector, "slow_query");
+        Assert.Equal(login.Attributes.Text("pooler.client.id"), slow.Attributes.Text("pooler.client.id"));
+        Assert.Equal(("SELECT pg_sleep(?), ?", "shop"), (slow.Attributes.Text("db.query.text"), slow.Attributes.Text("pooler.client.application_name")));
+        Assert.InRange(Assert.IsType<double>(slow.Attributes["pooler.duration"]), 0.05, 60);
+        Assert.Matches(@"^C-0xc\w+: \S+ slow query: \d+\.\d ms: SELECT pg_sleep\(\?\), \?$", slow.Body);
+        var closing = await RecordAsync(collector, "client_closing");
+        Assert.IsType<string>(closing.Attributes["pooler.reason"]);
+        Assert.IsType<long>(closing.Attributes["pooler.age"]);
+
+        var stats = await RecordAsync(collector, "stats");
+        Assert.StartsWith("stats: ", stats.Body);
+        Assert.IsType<long>(stats.Attributes["pooler.stats.xacts_per_second"]);
+        Assert.All(collector.Logs, l => Assert.DoesNotContain("{OriginalFormat}", l.Attributes.Keys));
+        Assert.DoesNotContain(collector.Logs, l => l.Body.Contains("secret", StringComparison.Ordinal) || l.Attributes.Keys.Any(k => l.Attributes.Text(k)?.Contains("secret", StringComparison.Ordinal) == true));
+    }
+
+    private static async Task<OtlpLog> RecordAsync(OtlpReceiver collector, string name)
+    {
+        await Eventually.TrueAsync(() => collector.Logs.Any(l => l.EventName == name), cancellationToken: Cancelled);
+        return collector.Logs.First(l => l.EventName == name);
+    }
+}
