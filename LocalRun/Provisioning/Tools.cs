@@ -53,6 +53,14 @@ public static class Tools
     public static Task<string> SlapdAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
         GetAsync("slapd", ["slapd"], () => Task.FromResult(Executables.Find("slapd", "/usr/sbin", "/usr/local/libexec", "/opt/homebrew/opt/openldap/libexec")), progress, cancellationToken);
 
+    /// <summary>Prometheus.</summary>
+    public static Task<string> PrometheusAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        GetAsync("Prometheus", ["prometheus"], () => Task.FromResult(Executables.Find("prometheus")), progress, cancellationToken);
+
+    /// <summary>promtool, which checks rules and metrics; ships with Prometheus.</summary>
+    public static Task<string> PromtoolAsync(IProgress<string>? progress = null, CancellationToken cancellationToken = default) =>
+        GetAsync("promtool", ["prometheus"], () => Task.FromResult(Executables.Find("promtool")), progress, cancellationToken);
+
     private static Task<string> PostgresProgramAsync(string name, string package, IProgress<string>? progress, CancellationToken cancellationToken) =>
         GetAsync(name, [package], async () =>
         {
