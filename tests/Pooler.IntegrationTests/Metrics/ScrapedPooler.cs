@@ -51,7 +51,7 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
         var server = $"host={postgres.Server.Host} port={postgres.Server.Port} dbname={await postgres.NewDatabaseAsync()}";
         _directory.Write("pooler.ini", $"""
             [databases]
-            {Busy} = {server} pool_size=2
+            {Busy} = {server} pool_size=2 server_lifetime=1
             {Stuck} = {server} pool_size=1
             {Hurried} = {server} pool_size=1 query_wait_timeout=0.5
             {Gone} = host=127.0.0.1 port={Ports.Take()} query_wait_timeout=1
@@ -65,6 +65,8 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
             admin_users = {PostgresForPooler.Trusted}
             http_port = {HttpPort}
             server_login_retry = 0.2
+            max_db_connections = 50
+            max_user_connections = 100
             """);
         _pooler = PoolerProgram.Start(_directory.Path, ["pooler.ini"]);
         await _pooler.UpAsync();
@@ -115,10 +117,11 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
     private async Task WorkAsync()
     {
         using var client = await RawClient.LoginAsync(EndPoint, Busy, PostgresForPooler.Trusted);
+        await client.Parse("sleep", "SELECT pg_sleep($1::float8)").Sync().AskAsync();
         for (var i = 0; i < 20; i++)
         {
             await client.Query("BEGIN").AskAsync();
-            await client.Parse("sleep", "SELECT pg_sleep($1::float8)").Bind("sleep", "0.005").Execute().Close("sleep").Sync().AskAsync();
+            await client.Bind("sleep", "0.005").Execute().Sync().AskAsync();
             await client.Query("COMMIT").AskAsync();
         }
     }
