@@ -63,6 +63,7 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
             unix_socket_dir =
             auth_type = trust
             admin_users = {PostgresForPooler.Trusted}
+            pool_mode = transaction
             http_port = {HttpPort}
             server_login_retry = 0.2
             max_db_connections = 50
