@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Pooler.Engine.Advice;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Auth.Hba;
 using Pooler.Engine.Configuration;
@@ -104,6 +105,9 @@ internal sealed class EngineCore : IPoolHost
     public PoolerMetrics Metrics { get; }
 
     public EngineEvents Events { get; } = new();
+
+    /// <summary>What is advised at the moment; set by the engine's composition.</summary>
+    public Func<IReadOnlyList<AdviceItem>> Advice { get; set; } = static () => [];
 
     public CancelRouter Cancels { get; }
 

@@ -111,6 +111,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
         _sockets = new ListeningSockets(_listener, _core.Log);
         _advice = new AdviceMonitor(new AdviceSurvey(this, options.HistoryPeriod).Take, options.TimeProvider, options.HistoryPeriod, _core.Log);
+        _core.Advice = () => _advice.Items;
         _history = new HistoryRecorder(() => EngineSnapshot.TakePools(_core), options.TimeProvider, options.HistoryPeriod, _core.Log);
     }
 

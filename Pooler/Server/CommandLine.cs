@@ -20,6 +20,9 @@ internal enum CommandLineAction
 
     /// <summary>Print docs/metrics.md.</summary>
     Metrics,
+
+    /// <summary>Print docs/advice.md.</summary>
+    Advice,
 }
 
 /// <summary>The command line. Options are PgBouncer's, with getopt's spellings: -dq, -vv, -uNAME, --user=NAME.</summary>
@@ -48,7 +51,7 @@ internal sealed record CommandLine
     [
         ('d', "daemon", false), ('q', "quiet", false), ('R', "reboot", false), ('u', "user", true), ('v', "verbose", false),
         ('V', "version", false), ('h', "help", false), ('1', "check", false), ('2', "print-reference", false), ('3', "daemon-child", false),
-        ('4', "print-metrics", false),
+        ('4', "print-metrics", false), ('5', "print-advice", false),
     ];
 
     public CommandLineAction Action { get; private init; }
@@ -190,6 +193,7 @@ internal sealed record CommandLine
         '1' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Check } : this,
         '2' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Reference } : this,
         '4' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Metrics } : this,
+        '5' => Action == CommandLineAction.Run ? this with { Action = CommandLineAction.Advice } : this,
         '3' => this with { DaemonChild = true },
         _ => throw new ArgumentOutOfRangeException(nameof(option), option, "not an option"),
     };

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Pooler.Engine.Advice;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Telemetry.Metrics;
 using Pooler.Server;
@@ -21,6 +22,9 @@ switch (commandLine.Action)
         return 0;
     case CommandLineAction.Metrics:
         Console.Write(MetricsReference.Markdown());
+        return 0;
+    case CommandLineAction.Advice:
+        Console.Write(AdviceReference.Markdown());
         return 0;
     case CommandLineAction.Check:
         return await new PoolerProcess(commandLine).CheckAsync();

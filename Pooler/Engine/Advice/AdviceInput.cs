@@ -1,5 +1,5 @@
 using Pooler.Engine.Configuration;
-using Pooler.Engine.Telemetry;
+using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.Engine.Advice;
 
@@ -20,6 +20,30 @@ internal sealed record AdviceInput
 
     /// <summary>The pools, sorted by database and user.</summary>
     public IReadOnlyList<PoolView> Pools { get; init; } = [];
+
+    /// <summary>The PostgreSQL servers that the pools use or the configuration names.</summary>
+    public IReadOnlyList<ServerView> Servers { get; init; } = [];
+
+    /// <summary>The hosts of all databases.</summary>
+    public IReadOnlyList<HostSnapshot> Hosts { get; init; } = [];
+
+    /// <summary>The limits of client connections, and how many there are.</summary>
+    public IReadOnlyList<ClientLimit> ClientLimits { get; init; } = [];
+
+    /// <summary>Clients that were not let in during the last minute (twelve intervals), by reason; reasons without any are left out.</summary>
+    public IReadOnlyDictionary<LoginRefusal, int> FailedLogins { get; init; } = new Dictionary<LoginRefusal, int>();
+
+    /// <summary>Which part of its time each event loop was busy in the last intervals, oldest first.</summary>
+    public IReadOnlyList<IReadOnlyList<double>> LoopsBusy { get; init; } = [];
+
+    /// <summary>Cores of this machine.</summary>
+    public int Cores { get; init; } = 1;
+
+    /// <summary>Distinct prepared statements that clients hold.</summary>
+    public int PreparedStatements { get; init; }
+
+    /// <summary>What the configuration itself shows, as it is warned of when it is read.</summary>
+    public IReadOnlyList<(string Setting, string Text)> ConfigurationIssues { get; init; } = [];
 
     /// <summary>The settings of the moment.</summary>
     public PoolerSettings Settings => Configuration.Settings;

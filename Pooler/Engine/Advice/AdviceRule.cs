@@ -20,6 +20,15 @@ internal sealed record AdviceRule(string Name, Func<AdviceInput, IEnumerable<Fin
     /// </summary>
     public int Looks { get; init; } = 1;
 
+    /// <summary>
+    /// The question that this rule and others answer about a pool, such as why its clients wait. Only one answer is told: a
+    /// new one takes the place of the old when it has been found a few times and the old one not any more.
+    /// </summary>
+    public string? Question { get; init; }
+
     /// <summary>Whether the log tells of it: not of what the log has said in other words.</summary>
     public bool IsLogged { get; init; } = true;
+
+    /// <summary>Why clients of a pool whose servers are all in use wait.</summary>
+    public const string WhyClientsWait = "why clients wait";
 }

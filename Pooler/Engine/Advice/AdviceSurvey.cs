@@ -12,6 +12,10 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     // Failures of logins are over when the pool has not tried again for so many of its pauses.
     private const int FailurePauses = 3;
 
+    private readonly AdviceMemory _memory = new(engine.Core);
+    private readonly ServerFacts _facts = new(engine.Core, period);
+    private (PoolerConfiguration Of, (string Setting, string Text)[] Issues)? _issues;
+
     private EngineCore Core => engine.Core;
 
     /// <summary>The engine as it is now; null while it stands still or leaves.</summary>
@@ -19,11 +23,15 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     {
         if (Core.IsSuspended || Core.IsHandingOver || Core.Departure is not null || Core.RefusesLogins is not null) return null;
         var configuration = engine.Configuration;
+        var pools = Core.Directory.Pools.ToArray();
+        _memory.Look(pools);
         var states = engine.Snapshot().Pools.ToDictionary(p => (p.Database, p.User));
-        var histories = engine.History().ToDictionary(h => (h.Database, h.User));
+        var histories = engine.History().ToDictionary(h => (h.Database, h.User), h => h.Intervals);
         var held = engine.HeldServers().ToLookup(h => (h.Database, h.User));
-        var pools = Core.Directory.Pools.Where(p => states.ContainsKey((p.Database.Name, p.User.Name))).ToArray();
-        var demands = DemandsOf(configuration, pools);
+        // One that has come between the two looks will be in the next.
+        pools = [.. pools.Where(p => states.ContainsKey(KeyOf(p)))];
+        foreach (var pool in pools) AskServer(pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)));
+        var servers = ServersOf(configuration, pools);
         return new AdviceInput
         {
             Now = Core.TimeProvider.GetUtcNow(),
@@ -31,18 +39,22 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             Configuration = configuration,
             Pools =
             [
-                .. pools.Select(pool =>
-                {
-                    var key = (pool.Database.Name, pool.User.Name);
-                    return View(pool, states[key], histories.GetValueOrDefault(key)?.Intervals ?? [], [.. held[key]], demands, configuration.Settings);
-                }),
+                .. pools.Select(pool => View(
+                    pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)) ?? [], [.. held[KeyOf(pool)]], servers[ServerOf(pool)], configuration.Settings)),
             ],
+            Servers = [.. servers.Values],
+            Hosts = engine.Hosts(),
+            ClientLimits = [.. ClientLimits(configuration.Settings)],
+            FailedLogins = _memory.Refusals(),
+            LoopsBusy = _memory.LoopsBusy(),
+            Cores = Environment.ProcessorCount,
+            PreparedStatements = Core.Statements.Count,
+            ConfigurationIssues = IssuesOf(configuration),
         };
     }
 
     private PoolView View(
-        Pool pool, PoolSnapshot state, IReadOnlyList<PoolInterval> intervals, IReadOnlyList<HeldServer> held,
-        Dictionary<(string? Host, int Port), int?> demands, PoolerSettings settings)
+        Pool pool, PoolSnapshot state, IReadOnlyList<PoolInterval> intervals, IReadOnlyList<HeldServer> held, ServerView server, PoolerSettings settings)
     {
         var user = pool.User.Settings;
         var database = pool.Database.Settings;
@@ -52,21 +64,91 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             State = state,
             Intervals = intervals,
             Held = held,
+            Events = _memory.EventsOf(pool),
+            Applications = _memory.ApplicationsOf(pool),
+            Server = server,
+            Trouble = TroubleOf(pool, settings),
             Size = user.PoolSize is { } ofUser ? OfUser(pool, "pool_size", ofUser)
                 : database.PoolSize is { } ofDatabase ? OfDatabase(pool, "pool_size", ofDatabase)
                 : new SettingView("default_pool_size", settings.DefaultPoolSize),
+            MinSize = database.MinPoolSize is { } least ? OfDatabase(pool, "min_pool_size", least) : new SettingView("min_pool_size", settings.MinPoolSize),
+            PoolMode = user.PoolMode is not null ? $"pool_mode of user {pool.User.Name}"
+                : database.PoolMode is not null ? $"pool_mode of database {EntryOf(pool)}"
+                : "pool_mode",
             ReachedLimit = ReachedLimit(pool, settings),
-            Server = new ServerView
-            {
-                Name = $"{database.Host ?? "local socket"}:{database.Port}",
-                Cores = ConfigurationAdvice.IsThisMachine(database.Host) ? Environment.ProcessorCount : null,
-                Demand = demands.GetValueOrDefault((database.Host, database.Port)),
-            },
-            Trouble = TroubleOf(pool, settings),
+            QueryWaitTimeout = user.QueryWaitTimeout is null && database.QueryWaitTimeout is { } wait
+                ? OfDatabase(pool, "query_wait_timeout", wait.TotalSeconds)
+                : Timeout(pool, "query_wait_timeout", user.QueryWaitTimeout, settings.QueryWaitTimeout),
+            ServerLifetime = database.ServerLifetime is { } lifetime && lifetime > TimeSpan.Zero
+                ? OfDatabase(pool, "server_lifetime", lifetime.TotalSeconds)
+                : new SettingView("server_lifetime", settings.ServerLifetime.TotalSeconds),
             IdleTransactionTimeout = Timeout(pool, "idle_transaction_timeout", user.IdleTransactionTimeout, settings.IdleTransactionTimeout),
             QueryTimeout = Timeout(pool, "query_timeout", user.QueryTimeout, settings.QueryTimeout),
             TransactionTimeout = Timeout(pool, "transaction_timeout", user.TransactionTimeout, settings.TransactionTimeout),
         };
+    }
+
+    /// <summary>Uses a pool's idle connection to ask its server, when the pool has traffic and nobody waits.</summary>
+    private void AskServer(Pool pool, PoolSnapshot state, IReadOnlyList<PoolInterval>? intervals)
+    {
+        if (intervals is not { Count: >= 2 } || intervals[^1].Counted.Transactions == 0) return;
+        if (state.ServersIdle > 0 && state.ClientsWaiting == 0 && !state.IsHeld) _facts.Ask(ServerOf(pool), pool);
+    }
+
+    private Dictionary<(string? Host, int Port), ServerView> ServersOf(PoolerConfiguration configuration, Pool[] pools)
+    {
+        var configured = ConnectionDemand.Of(configuration).ToDictionary(d => (d.Host, d.Port));
+        var running = pools.ToLookup(ServerOf);
+        return configured.Keys.Union(running.Select(r => r.Key)).ToDictionary(key => key, key =>
+        {
+            var fact = _facts.Of(key);
+            var demand = configured.GetValueOrDefault(key);
+            return new ServerView
+            {
+                Name = $"{key.Host ?? "local socket"}:{key.Port}",
+                MaxConnections = fact?.MaxConnections,
+                Connections = fact?.Connections,
+                Ours = running[key].Sum(p => p.Servers.Length),
+                Cores = configuration.Settings.ServerCores is > 0 and var told ? told
+                    : ConfigurationAdvice.IsThisMachine(key.Host) ? Environment.ProcessorCount
+                    : null,
+                Demand = demand is { Connections: null } ? null : DemandOf([.. running[key]], configuration.Settings, demand?.Connections ?? 0),
+                Databases = Math.Max(demand?.Databases.Count ?? 0, running[key].Select(p => p.Database).Distinct().Count()),
+            };
+        });
+    }
+
+    /// <summary>What all pools together may open: those that the configuration names, or those that there are if more.</summary>
+    private static int? DemandOf(Pool[] pools, PoolerSettings settings, int configured) =>
+        pools.Any(p => p.Size == 0) ? null
+        : Math.Max(configured, pools.GroupBy(p => p.Database).Sum(g => Within(g.Sum(p => p.Size + p.ReserveSize), g.Key.Settings, settings)));
+
+    private IEnumerable<ClientLimit> ClientLimits(PoolerSettings settings)
+    {
+        yield return new ClientLimit(new SettingView("max_client_conn", settings.MaxClientConn), Core.ClientCount, "", "");
+        foreach (var database in Core.Directory.Databases)
+        {
+            var limit = database.Settings.MaxDbClientConnections is > 0 and var own
+                ? new SettingView($"max_db_client_connections of database {(database.IsAuto ? "*" : database.Name)}", own)
+                : new SettingView("max_db_client_connections", settings.MaxDbClientConnections);
+            if (limit.Value > 0) yield return new ClientLimit(limit, database.ClientCount, database.Name, "");
+        }
+        foreach (var user in Core.Directory.Users)
+        {
+            var limit = user.Settings.MaxUserClientConnections is > 0 and var own
+                ? new SettingView($"max_user_client_connections of user {user.Name}", own)
+                : new SettingView("max_user_client_connections", settings.MaxUserClientConnections);
+            if (limit.Value > 0) yield return new ClientLimit(limit, user.ClientCount, "", user.Name);
+        }
+    }
+
+    // Of sizes and cores pool-too-large says more. The files behind the settings are looked at once per configuration.
+    private (string, string)[] IssuesOf(PoolerConfiguration configuration)
+    {
+        if (_issues is { } known && ReferenceEquals(known.Of, configuration)) return known.Issues;
+        var issues = ConfigurationAdvice.OnConfiguration(configuration, cores: null, descriptors: null).ToArray();
+        _issues = (configuration, issues);
+        return issues;
     }
 
     private LoginTrouble? TroubleOf(Pool pool, PoolerSettings settings)
@@ -88,30 +170,23 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
         return ofUser.Value > 0 && pool.User.ServerCount >= ofUser.Value ? ofUser : null;
     }
 
-    /// <summary>What all pools together may open on each server: those of the configuration, or those that there are if more.</summary>
-    private static Dictionary<(string? Host, int Port), int?> DemandsOf(PoolerConfiguration configuration, Pool[] pools)
-    {
-        var demands = ConnectionDemand.Of(configuration).ToDictionary(d => (d.Host, d.Port), d => d.Connections);
-        foreach (var server in pools.GroupBy(p => (p.Database.Settings.Host, p.Database.Settings.Port)))
-        {
-            if (demands.TryGetValue(server.Key, out var known) && known is null) continue;
-            if (server.Any(p => p.Size == 0)) demands[server.Key] = known;
-            else demands[server.Key] = Math.Max(known ?? 0, server.GroupBy(p => p.Database).Sum(g => Within(g.Sum(p => p.Size + p.ReserveSize), g.Key.Settings, configuration.Settings)));
-        }
-        return demands;
-    }
-
     private static int Within(int count, DatabaseSettings database, PoolerSettings settings)
     {
         var limit = database.MaxDbConnections is > 0 ? database.MaxDbConnections.Value : settings.MaxDbConnections;
         return limit > 0 ? Math.Min(count, limit) : count;
     }
 
+    private static (string Database, string User) KeyOf(Pool pool) => (pool.Database.Name, pool.User.Name);
+
+    private static (string? Host, int Port) ServerOf(Pool pool) => (pool.Database.Settings.Host, pool.Database.Settings.Port);
+
+    // A database made from * has its settings from there.
+    private static string EntryOf(Pool pool) => pool.Database.IsAuto ? "*" : pool.Database.Name;
+
     private static SettingView Timeout(Pool pool, string name, TimeSpan? ofUser, TimeSpan everywhere) =>
         ofUser is { } own ? OfUser(pool, name, own.TotalSeconds) : new SettingView(name, everywhere.TotalSeconds);
 
     private static SettingView OfUser(Pool pool, string name, double value) => new($"{name} of user {pool.User.Name}", value);
 
-    // A database made from * has its settings from there.
-    private static SettingView OfDatabase(Pool pool, string name, double value) => new($"{name} of database {(pool.Database.IsAuto ? "*" : pool.Database.Name)}", value);
+    private static SettingView OfDatabase(Pool pool, string name, double value) => new($"{name} of database {EntryOf(pool)}", value);
 }

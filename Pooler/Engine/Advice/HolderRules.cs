@@ -1,3 +1,4 @@
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Advice;
@@ -7,6 +8,11 @@ internal static class HolderRules
 {
     // What a well-behaved transaction never needs, and an editor left open over lunch always exceeds.
     private const int SuggestedIdleTransaction = 30;
+
+    // Microseconds. Below, the way to the client and back is most of what is idle.
+    private const double ShortTransaction = 5_000;
+
+    private const string Replication = "replication";
 
     private static readonly int[] RoundSeconds = [5, 10, 15, 30, 60, 120, 300];
 
@@ -23,6 +29,19 @@ internal static class HolderRules
             Sees = "Clients wait, and at least half of the pool's servers have been held by the same clients for an interval (5 s) and longer; or transactions take more than a second on average. With nobody waiting, half of the pool held for a minute.",
             Matters = "More server connections would be held in the same way: the pool is not too small, its transactions are too long, or wait for locks in the database.",
             Remedy = "See what they do (SHOW HELD SERVERS, the page) and what they wait for (pg_blocking_pids in PostgreSQL). Bound them by query_timeout or transaction_timeout; give reports a pool of their own.",
+            Question = AdviceRule.WhyClientsWait,
+        },
+        new("idle-within-transactions", FindIdleWithin)
+        {
+            Sees = "Clients wait, and over the last half minute servers in transactions were waiting for the client's next query for more than half of the time (thirty transactions at least, of 5 ms and longer on average).",
+            Matters = "The application does other work between BEGIN and COMMIT: calls of services, rendering, or many round trips from far away. Server connections are in use without doing anything.",
+            Remedy = "Do that work before BEGIN or after COMMIT, and send fewer, larger queries. A larger pool helps, too, as these servers need no processor time.",
+        },
+        new("idle-sessions", FindIdleSessions)
+        {
+            Sees = "In a pool with session mode at least half of the servers belong to clients that have done nothing for an interval (5 s), while others wait; or, with nobody waiting, nearly all for a minute.",
+            Matters = "In session mode a server is its client's until the client leaves: the pool saves logins, not connections.",
+            Remedy = "pool_mode = transaction for this database or user, where the application allows it; or let the application's own pool give connections up when idle.",
         },
     ];
 
@@ -58,16 +77,60 @@ internal static class HolderRules
         {
             var isWanted = pool.IsPressed || pool.IsStuck;
             var working = AtWorkFor(pool, input.Periods(isWanted ? 1 : 12));
-            if (HoldsMost(pool, working.Count) && (isWanted || pool.State.Mode != Configuration.PoolMode.Session)) yield return Held(input, pool, working, isWanted);
+            if (HoldsMost(pool, working.Count)) yield return ByHolders(input, pool, working, isWanted);
             else if (pool.IsPressed && IsSlow(input, pool)) yield return Slow(pool);
+        }
+    }
+
+    private static IEnumerable<Finding> FindIdleWithin(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            var now = pool.Now;
+            var (queries, transactions) = (now.Counted.QueryTime, now.Counted.TransactionTime);
+            if (!pool.IsPressed || now.Counted.Transactions < 30 || now.MeanTransaction < ShortTransaction || queries * 2 > transactions) continue;
+            yield return new Finding(
+                AdviceLevel.Warning, $"Server connections wait for their clients during {AdviceText.Percent(1 - (double)queries / transactions)} of the time of transactions.",
+                $"transactions take {AdviceText.Time(now.MeanTransaction)} on average, {AdviceText.Number((double)now.Counted.Queries / now.Counted.Transactions)} queries in each, together {AdviceText.Time((double)queries / now.Counted.Transactions)}; "
+                + AdviceText.Count(pool.State.ClientsWaiting, "client waits", "clients wait"),
+                "In the application do other work before BEGIN or after COMMIT, and send fewer queries per transaction.")
+            {
+                Database = pool.State.Database,
+                User = pool.State.User,
+            };
+        }
+    }
+
+    private static IEnumerable<Finding> FindIdleSessions(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            if (pool.State.Mode != PoolMode.Session || pool.Capacity == int.MaxValue) continue;
+            var isWanted = pool.IsPressed || pool.IsStuck;
+            var least = input.Periods(isWanted ? 1 : 12);
+            var idle = pool.Held.Where(h => IsPinnedIdle(h) && h.StateFor >= least).OrderByDescending(h => h.StateFor).ToArray();
+            if (idle.Length < pool.Capacity * (isWanted ? 0.5 : 0.9)) continue;
+            yield return new Finding(
+                isWanted ? AdviceLevel.Warning : AdviceLevel.Info,
+                $"{idle.Length} of {pool.State.Servers} server connections belong to sessions that do nothing"
+                + (isWanted ? $", while {AdviceText.Count(pool.State.ClientsWaiting, "client waits", "clients wait")}." : ": the next clients will wait."),
+                AdviceText.Holders(idle),
+                "Use transaction mode for this database or user, where the application allows it; or let the application close connections that it does not use.")
+            {
+                Database = pool.State.Database,
+                User = pool.State.User,
+                Setting = pool.PoolMode,
+                Current = "session",
+                Suggested = "transaction",
+            };
         }
     }
 
     /// <summary>Whether long transactions are why clients of a pool wait: then its size is not.</summary>
     public static bool AreLong(AdviceInput input, PoolView pool) =>
-        HoldsMost(pool, pool.HeldFor(input.Period).Count()) || IsSlow(input, pool);
+        HoldsMost(pool, Held(pool, input.Period).Count()) || IsSlow(input, pool);
 
-    private static Finding Held(AdviceInput input, PoolView pool, IReadOnlyList<HeldServer> working, bool isWanted)
+    private static Finding ByHolders(AdviceInput input, PoolView pool, IReadOnlyList<HeldServer> working, bool isWanted)
     {
         // One request that does not end, or many in one transaction.
         var inOneRequest = working.Count(h => h.StateFor >= input.Period) * 2 >= working.Count;
@@ -107,7 +170,14 @@ internal static class HolderRules
     }
 
     private static IReadOnlyList<HeldServer> AtWorkFor(PoolView pool, TimeSpan time) =>
-        [.. pool.HeldFor(time).Where(h => !IsIdleInTransaction(h) && !IsPinnedIdle(h)).OrderByDescending(h => h.HeldFor)];
+        [.. Held(pool, time).Where(h => !IsIdleInTransaction(h) && !IsPinnedIdle(h)).OrderByDescending(h => h.HeldFor)];
+
+    /// <summary>
+    /// Who has held a server for some time. In session mode that says nothing: there it is who has been at one request, or
+    /// at nothing, for that time. Replication has servers of its own, for as long as it likes.
+    /// </summary>
+    private static IEnumerable<HeldServer> Held(PoolView pool, TimeSpan time) => pool.Held.Where(h =>
+        h.Pin != Replication && (pool.State.Mode == PoolMode.Session ? h.StateFor : h.HeldFor) >= time);
 
     private static bool HoldsMost(PoolView pool, int held) => held > 0 && held * 2L >= Math.Min(pool.Capacity, Math.Max(1, pool.State.Servers));
 

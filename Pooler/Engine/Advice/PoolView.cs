@@ -30,8 +30,26 @@ internal sealed class PoolView
     /// <summary>Its size, and where that is set.</summary>
     public required SettingView Size { get; init; }
 
+    /// <summary>The setting that its mode comes from.</summary>
+    public string PoolMode { get; init; } = "pool_mode";
+
     /// <summary>The limit that spans pools and has been reached, so that this pool cannot grow to its size; else null.</summary>
     public SettingView? ReachedLimit { get; init; }
+
+    /// <summary>What happened to it beside its traffic.</summary>
+    public PoolEventsView Events { get; init; } = new();
+
+    /// <summary>Its clients by application and address, those with most connections first.</summary>
+    public IReadOnlyList<ApplicationView> Applications { get; init; } = [];
+
+    /// <summary>What limits the wait for a server (query_wait_timeout).</summary>
+    public SettingView QueryWaitTimeout { get; init; } = new("query_wait_timeout", 120);
+
+    /// <summary>Servers that are kept open (min_pool_size).</summary>
+    public SettingView MinSize { get; init; } = new("min_pool_size", 0);
+
+    /// <summary>After how long servers are replaced (server_lifetime).</summary>
+    public SettingView ServerLifetime { get; init; } = new("server_lifetime", 3600);
 
     /// <summary>What is known of the server behind it.</summary>
     public ServerView Server { get; init; } = new();
@@ -40,13 +58,13 @@ internal sealed class PoolView
     public LoginTrouble? Trouble { get; init; }
 
     /// <summary>What limits a transaction's idle time here (idle_transaction_timeout).</summary>
-    public required SettingView IdleTransactionTimeout { get; init; }
+    public SettingView IdleTransactionTimeout { get; init; } = new("idle_transaction_timeout", 0);
 
     /// <summary>What limits a query here (query_timeout).</summary>
-    public required SettingView QueryTimeout { get; init; }
+    public SettingView QueryTimeout { get; init; } = new("query_timeout", 0);
 
     /// <summary>What limits a transaction here (transaction_timeout).</summary>
-    public required SettingView TransactionTimeout { get; init; }
+    public SettingView TransactionTimeout { get; init; } = new("transaction_timeout", 0);
 
     /// <summary>Servers it can have now, its reserve aside: its size, or what a limit that spans pools leaves it.</summary>
     public int Capacity => ReachedLimit is not null ? Math.Min(SizeOrUnlimited, Math.Max(1, State.Servers)) : SizeOrUnlimited;
@@ -75,9 +93,6 @@ internal sealed class PoolView
 
     /// <summary>Whether something is so in enough of the last half minute, and to its end.</summary>
     public bool MostlyRecently(Func<PoolInterval, bool> what) => Recent.Count(what) >= EnoughOfWindow && what(Recent[^1]);
-
-    /// <summary>Those who have held a server for some time.</summary>
-    public IEnumerable<HeldServer> HeldFor(TimeSpan time) => Held.Where(h => h.HeldFor >= time);
 
     private bool IsPressedIn(PoolInterval interval)
     {
@@ -163,11 +178,20 @@ internal sealed record ServerView
     /// <summary>max_connections; null when it could not be asked.</summary>
     public int? MaxConnections { get; init; }
 
+    /// <summary>Connections that all its clients together have, ours among them; null when it could not be asked.</summary>
+    public int? Connections { get; init; }
+
+    /// <summary>Connections that this pooler has there.</summary>
+    public int Ours { get; init; }
+
     /// <summary>Its cores: what server_cores says, or this machine's when it runs here; else null.</summary>
     public int? Cores { get; init; }
 
-    /// <summary>Servers that all pools together may open there, as far as they are known.</summary>
+    /// <summary>Servers that all pools together may open there, as far as they are known; null when nothing limits them.</summary>
     public int? Demand { get; init; }
+
+    /// <summary>The databases of the configuration that lead there.</summary>
+    public int Databases { get; init; } = 1;
 }
 
 /// <summary>Why a pool's servers could not log in.</summary>
@@ -175,3 +199,40 @@ internal sealed record ServerView
 /// <param name="Message">The error.</param>
 /// <param name="Age">How long ago that was.</param>
 internal sealed record LoginTrouble(string SqlState, string Message, TimeSpan Age);
+
+/// <summary>What happened to a pool beside its traffic.</summary>
+internal sealed record PoolEventsView
+{
+    /// <summary>Clients that gave up after query_wait_timeout in the last minute (twelve intervals).</summary>
+    public int WaitTimeouts { get; init; }
+
+    /// <summary>Clients that were closed for client_idle_timeout in the last minute.</summary>
+    public int IdleClientsClosed { get; init; }
+
+    /// <summary>Servers that were closed for server_lifetime, per interval of the last minute.</summary>
+    public IReadOnlyList<int> LifetimeEnds { get; init; } = [];
+
+    /// <summary>Servers that were closed for server_idle_timeout in the last quarter of an hour.</summary>
+    public int IdleEnds { get; init; }
+
+    /// <summary>Servers that were opened in the last quarter of an hour.</summary>
+    public int Opened { get; init; }
+}
+
+/// <summary>The connections of one application from one address to a pool.</summary>
+/// <param name="Name">application_name.</param>
+/// <param name="Address">Where it is.</param>
+/// <param name="Connections">How many it has.</param>
+/// <param name="MostWorking">How many of them had a server or waited for one, at most at any look of the last minute.</param>
+internal sealed record ApplicationView(string Name, string Address, int Connections, int MostWorking)
+{
+    /// <summary>For people.</summary>
+    public string Text => $"{(Name.Length > 0 ? Name : "an application without application_name")} ({Address})";
+}
+
+/// <summary>A limit of client connections.</summary>
+/// <param name="Setting">The setting.</param>
+/// <param name="Count">Clients that count for it.</param>
+/// <param name="Database">The database it is of, or empty.</param>
+/// <param name="User">The user it is of, or empty.</param>
+internal sealed record ClientLimit(SettingView Setting, int Count, string Database, string User);

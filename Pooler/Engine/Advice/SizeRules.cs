@@ -1,3 +1,5 @@
+using Pooler.Engine.Configuration;
+
 namespace Pooler.Engine.Advice;
 
 /// <summary>Rules about the sizes of pools.</summary>
@@ -9,6 +11,9 @@ internal static class SizeRules
     // With more of its time taken, a server connection that is free when it is wanted is luck.
     private const double WantedUtilisation = 0.75;
 
+    // Intervals.
+    private const int Minute = 12;
+
     // From here on people complain.
     private const long LongWait = 100_000;
 
@@ -19,12 +24,26 @@ internal static class SizeRules
             Sees = "In most of the last half minute all servers of a pool were in use and clients waited noticeably (a second, or 95 % of waits beyond 10 ms and together a quarter of the time of the transactions), while transactions were short.",
             Matters = "The wait for a server connection is part of every request; with query_wait_timeout it becomes an error. The database has room for more.",
             Remedy = "Raise the size that limits the pool. The suggested value follows from the transactions per second and their mean time (Little's law) at 75 % utilisation, at most twice the present one, and within four per core of the server and 70 % of its max_connections.",
+            Question = AdviceRule.WhyClientsWait,
         },
         new("database-saturated", FindSaturated)
         {
             Sees = "As pool-too-small, but the pool has as many servers as the database can serve: four per core, or 70 % of max_connections.",
             Matters = "The database is the bottleneck. More server connections would compete for its cores, and each request would take longer.",
             Remedy = "Make the most frequent and the slowest queries cheaper, let replicas answer reads, or give the database more cores. Where it is max_connections that ends the growth, raise that.",
+            Question = AdviceRule.WhyClientsWait,
+        },
+        new("reserve-in-use", FindReserve)
+        {
+            Sees = "At half of the ends of the last minute's intervals and more the pool had more servers in use than its size: the reserve was at work.",
+            Matters = "The reserve is for rare peaks, and only opens after clients have waited for reserve_pool_timeout: as a habit that wait is part of many requests.",
+            Remedy = "Make the pool larger by what it uses of the reserve.",
+        },
+        new("pool-too-large", FindTooLarge)
+        {
+            Sees = "Over the last minute more queries than four per core of the server ran at once on average, in a pool of more than eight servers per core.",
+            Matters = "The server's cores cannot run them at once: they take turns, hold their locks and memory for longer, and each is slower than it would be in a smaller pool.",
+            Remedy = "Make the pool smaller; the rest of the requests then waits in the pooler, where waiting costs nothing, and is done no later. Where the server's cores are not known (it is on another machine), server_cores tells them.",
         },
     ];
 
@@ -66,6 +85,55 @@ internal static class SizeRules
         }
     }
 
+    private static IEnumerable<Finding> FindReserve(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            if (pool.State.Size == 0 || pool.State.Reserve == 0 || pool.Trouble is not null || HolderRules.AreLong(input, pool)) continue;
+            var minute = pool.Last(Minute);
+            var used = minute.Where(i => i.State.ServersActive > pool.State.Size).ToArray();
+            if (used.Length < Minute / 2 || SuggestionFor(input, pool) is not null) continue;
+            var most = used.Max(i => i.State.ServersActive);
+            var size = Math.Min(most, MostFor(Room(pool)));
+            if (size <= pool.State.Size) continue;
+            yield return new Finding(
+                AdviceLevel.Info, "The reserve of the pool is in constant use.",
+                $"{used.Length} of {minute.Count} times in the last {AdviceText.Time(input.Periods(Minute))}, up to {most - pool.State.Size} of {pool.State.Reserve} beyond the pool's size of {pool.State.Size}",
+                $"Raise {pool.Size.Name} by what is used of the reserve.")
+            {
+                Database = pool.State.Database,
+                User = pool.State.User,
+                Setting = pool.Size.Name,
+                Current = pool.Size.Text,
+                Suggested = AdviceText.Number(size),
+            };
+        }
+    }
+
+    private static IEnumerable<Finding> FindTooLarge(AdviceInput input)
+    {
+        foreach (var pool in input.Pools)
+        {
+            if (pool.Server.Cores is not { } cores || (pool.State.Size > 0 && pool.State.Size <= cores * ConfigurationAdvice.MostPerCore)) continue;
+            var minute = pool.Last(Minute);
+            if (minute.Count < Minute || HolderRules.AreLong(input, pool)) continue;
+            var figures = Figures.Of(minute);
+            var running = figures.Counted.QueryTime / figures.Time;
+            if (running <= cores * MostPerCore || figures.Active <= cores * MostPerCore) continue;
+            yield return new Finding(
+                AdviceLevel.Info, $"The pool is larger than the server can use: {AdviceText.Number(running)} queries run at once on {AdviceText.Count(cores, "core", "cores")}.",
+                $"pool of {pool.Size.Text}, on average {AdviceText.Number(figures.Active)} in use; queries take {AdviceText.Time(figures.Queries.Percentile(0.5))} at the median, {AdviceText.Time(figures.Queries.Percentile(0.95))} at 95 %",
+                $"Lower {pool.Size.Name} and compare the queries' times: with fewer at once each should be faster.")
+            {
+                Database = pool.State.Database,
+                User = pool.State.User,
+                Setting = pool.Size.Name,
+                Current = pool.Size.Text,
+                Suggested = AdviceText.Number(cores * MostPerCore),
+            };
+        }
+    }
+
     private static Finding Base(PoolView pool, string sentence, string remedy)
     {
         var now = pool.Now;
@@ -100,7 +168,7 @@ internal static class SizeRules
 
     /// <summary>What this pool may grow to when all pools together are to stay within their part of max_connections.</summary>
     private static int? Room(PoolView pool) => pool.Server.MaxConnections is { } max
-        ? (int)(max * Configuration.ConfigurationAdvice.MostOfServer) - Math.Max(0, (pool.Server.Demand ?? 0) - pool.Capacity)
+        ? (int)(max * ConfigurationAdvice.MostOfServer) - Math.Max(0, (pool.Server.Demand ?? 0) - pool.Capacity)
         : null;
 
     private static int MostFor(int? limit) => limit ?? int.MaxValue;

@@ -11,8 +11,8 @@ public static class ConfigurationAdvice
     /// <summary>Beyond this part of max_connections, others (migrations, backups, administrators) are locked out.</summary>
     public const double MostOfServer = 0.7;
 
-    // A pool serves best with two to four connections per core of the server; this far from it it is worth a word.
-    private const int MostPerCore = 8;
+    /// <summary>A pool serves best with two to four connections per core of the server; this far from it it is worth a word.</summary>
+    internal const int MostPerCore = 8;
 
     private static readonly TimeSpan ShortLifetime = TimeSpan.FromSeconds(60);
 
@@ -23,10 +23,17 @@ public static class ConfigurationAdvice
     public static IEnumerable<ConfigurationIssue> OnSettings(ConfigurationResult read, int cores, long? descriptors)
     {
         var configuration = read.Configuration ?? throw new ArgumentException("has errors", nameof(read));
-        return OnLimits(configuration, descriptors).Concat(OnWaiting(configuration.Settings)).Concat(OnServers(configuration.Settings))
-            .Concat(OnAccess(configuration.Settings)).Concat(OnAsking(configuration)).Concat(OnPoolSizes(configuration, cores))
+        return OnConfiguration(configuration, cores, descriptors)
             .Select(advice => new ConfigurationIssue(read.Origins.GetValueOrDefault(advice.Setting), $"{advice.Setting}: {advice.Text}"));
     }
+
+    /// <summary>The same, by setting; entries are named as <c>database shop</c>.</summary>
+    /// <param name="configuration">The configuration.</param>
+    /// <param name="cores">Cores of this machine; null to say nothing of pool sizes and cores.</param>
+    /// <param name="descriptors">As for <see cref="OnSettings"/>.</param>
+    internal static IEnumerable<(string Setting, string Text)> OnConfiguration(PoolerConfiguration configuration, int? cores, long? descriptors) =>
+        OnLimits(configuration, descriptors).Concat(OnWaiting(configuration.Settings)).Concat(OnServers(configuration.Settings))
+            .Concat(OnAccess(configuration.Settings)).Concat(OnAsking(configuration)).Concat(OnPoolSizes(configuration, cores));
 
     /// <summary>What a look at the server shows; null when the demand fits.</summary>
     /// <param name="demand">What the pools may ask of the server.</param>
@@ -101,7 +108,7 @@ public static class ConfigurationAdvice
         }
     }
 
-    private static IEnumerable<(string Setting, string Text)> OnPoolSizes(PoolerConfiguration configuration, int cores)
+    private static IEnumerable<(string Setting, string Text)> OnPoolSizes(PoolerConfiguration configuration, int? cores)
     {
         var settings = configuration.Settings;
         foreach (var database in configuration.Databases.Values.OrderBy(d => d.Name, StringComparer.Ordinal))
@@ -110,11 +117,13 @@ public static class ConfigurationAdvice
             var least = database.MinPoolSize ?? settings.MinPoolSize;
             if (size > 0 && least > size)
                 yield return ($"database {database.Name}", $"min_pool_size {least} is above the pool's size {size}: that many are never opened");
-            // Of other machines nobody knows the cores.
-            if (IsThisMachine(database.Host) && size > cores * MostPerCore)
+            // Of other machines nobody knows the cores, unless told.
+            var isTold = settings.ServerCores > 0;
+            var has = isTold ? settings.ServerCores : cores;
+            if (cores is not null && (isTold || IsThisMachine(database.Host)) && size > has * MostPerCore)
             {
                 yield return ($"database {database.Name}",
-                    $"pool_size {size} is far above two to four connections per core (the server, this machine, has {cores}): more of them make each other slower");
+                    $"pool_size {size} is far above two to four connections per core (the server{(isTold ? "" : ", this machine,")} has {has}): more of them make each other slower");
             }
         }
     }

@@ -159,6 +159,7 @@ internal static class GlobalSettings
         Own("max_client_prepared_bytes", new IntKind(0), s => s.MaxClientPreparedBytes, (s, v) => s with { MaxClientPreparedBytes = v },
             "bytes that one client's named prepared statements may take where the pool keeps them (transaction and statement mode), each counted with its name and 100 more; 0 is no limit"),
         Own("event_loops", new IntKind(0, 1024), s => s.EventLoops, (s, v) => s with { EventLoops = v }, "event loop threads; 0 is one per core, one on two cores or fewer", reloadable: false),
+        Own("server_cores", new IntKind(0, 65536), s => s.ServerCores, (s, v) => s with { ServerCores = v }, "cores of each PostgreSQL server, for advice on pool sizes; 0 is this machine's for servers on it, and unknown for others"),
         Own("io_backend", Words("auto", "epoll", "sockets"), s => s.IoBackend, (s, v) => s with { IoBackend = v! }, "how sockets are driven: epoll (Linux), sockets (everywhere), auto (the better one)", reloadable: false),
         Own("http_addr", new AddressListKind(), s => s.HttpAddr, (s, v) => s with { HttpAddr = v }, "addresses of the HTTP ports", reloadable: false),
         Own("http_port", new IntKind(0, 65535), s => s.HttpPort, (s, v) => s with { HttpPort = v }, "port of the web page, /health, /alive and /metrics; 0 is off", reloadable: false),

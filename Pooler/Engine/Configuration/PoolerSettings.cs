@@ -218,6 +218,9 @@ public sealed partial record PoolerSettings
     /// <summary><c>event_loops</c>: loop threads; 0 is one per core, one on two cores or fewer.</summary>
     public int EventLoops { get; init; }
 
+    /// <summary><c>server_cores</c>: cores of the PostgreSQL servers; 0 is as this machine's where they run on it, else unknown.</summary>
+    public int ServerCores { get; init; }
+
     /// <summary><c>io_backend</c>: auto, epoll or sockets.</summary>
     public string IoBackend { get; init; } = "auto";
 

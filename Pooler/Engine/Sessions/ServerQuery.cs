@@ -37,6 +37,12 @@ internal sealed class ServerQuery(EngineCore engine, Pool pool, EventLoop loop, 
     /// <summary>Its pool, while it waits there for a server.</summary>
     public Pool? WaitsIn => WaitingSince > 0 ? pool : null;
 
+    /// <summary>
+    /// Whether the session is first to be made as it was at its login: needed unless the query depends on nothing that clients
+    /// can have changed, as it takes away what they have left there.
+    /// </summary>
+    public bool ForgetsClients { get; init; } = true;
+
     public string Sql => sql;
 
     public string?[] Parameters => parameters;

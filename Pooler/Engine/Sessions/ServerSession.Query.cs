@@ -36,7 +36,7 @@ internal sealed partial class ServerSession
         writer.Clear();
         // Whatever a client has done in this session, a search_path (CVE-2025-12819) or a temporary table pg_authid above
         // all, must not reach a query that decides about logins. What connect_query has set goes with it, and is set again.
-        _forgetsClients = _servedClient;
+        _forgetsClients = _servedClient && query.ForgetsClients;
         if (_forgetsClients)
         {
             writer.Query(ForgetClients);

@@ -1,3 +1,4 @@
+using Pooler.Engine.Advice;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Sessions;
 using static Pooler.Engine.Telemetry.Metrics.Metric;
@@ -29,6 +30,9 @@ internal static class MetricTable
     private static readonly MetricLabel Port = new("server.port", "port");
     private static readonly MetricLabel HostState = new("pooler.host.state", "state", ["untried", "up", "down", "unfit"]);
     private static readonly MetricLabel Role = new("pooler.host.role", "role", ["primary", "standby", "unknown"]);
+
+    private static readonly MetricLabel Rule = new("pooler.advice.rule", "rule", [.. AdviceRules.All.Select(r => r.Name)]);
+    private static readonly MetricLabel Level = new("pooler.advice.level", "level", ["warning", "info"]);
 
     /// <summary>In the order of the documentation.</summary>
     public static readonly IReadOnlyList<Metric> All =
@@ -117,6 +121,14 @@ internal static class MetricTable
             },
             static r => r.Hosts.Select(h => Sample(h.IsUsable ? 1 : 0,
                 new(Namespace, h.Database), new(Host, h.Host), new(Address, h.Address ?? h.Host), new(Port, $"{h.Port}"), new(HostState, h.State), new(Role, h.Role ?? "unknown")))),
+
+        new Metric(
+            Define("pooler.advice", Gauge, "1", "How many pieces of advice there are, see advice.md; empty labels stand for all databases and users.") with
+            {
+                Labels = [Rule, Level, Database, User],
+            },
+            static r => r.Core.Advice().CountBy(a => (a.Rule, a.Level, a.Database, a.User)).Select(a => Sample(
+                a.Value, new(Rule, a.Key.Rule), new(Level, a.Key.Level), new(Database, a.Key.Database), new(User, a.Key.User)))),
 
         new Metric(
             Define("pooler.loop.busy", Counter, "s", "Time an event loop spent on work rather than waiting for it; near 1 a second there is no more to be had of it.") with { Labels = [Loop] },
