@@ -28,7 +28,7 @@ internal static class HolderRules
         {
             Sees = "Clients wait, and at least half of the pool's servers have been held by the same clients for an interval (5 s) and longer; or transactions take more than a second on average. With nobody waiting, half of the pool held for a minute.",
             Matters = "More server connections would be held in the same way: the pool is not too small, its transactions are too long, or wait for locks in the database.",
-            Remedy = "See what they do (SHOW HELD SERVERS, the page) and what they wait for (pg_blocking_pids in PostgreSQL). Bound them by query_timeout or transaction_timeout; give reports a pool of their own.",
+            Remedy = "See what they do (SHOW HELD_SERVERS, the page) and what they wait for (pg_blocking_pids in PostgreSQL). Bound them by query_timeout or transaction_timeout; give reports a pool of their own.",
             Question = AdviceRule.WhyClientsWait,
         },
         new("idle-within-transactions", FindIdleWithin)
@@ -162,7 +162,7 @@ internal static class HolderRules
             $"Transactions take {AdviceText.Time(now.MeanTransaction)} on average, and clients wait for them to end.",
             $"{AdviceText.Number(now.PerSecond(now.Counted.Transactions))} transactions a second, 95 % of them within {AdviceText.Time(now.Transactions.Percentile(0.95))}, "
             + $"queries {AdviceText.Time(now.Queries.Percentile(0.5))} at the median; {AdviceText.Count(pool.State.ClientsWaiting, "client waits", "clients wait")}, the longest {AdviceText.Time(pool.State.MaxWait)}",
-            "Make them shorter (SHOW SLOW QUERIES tells the slowest), or give the slow ones a pool of their own: a larger pool only lets more of them run at once.")
+            "Make them shorter (SHOW SLOW_REQUESTS has the slowest), or give the slow ones a pool of their own: a larger pool only lets more of them run at once.")
         {
             Database = pool.State.Database,
             User = pool.State.User,
