@@ -21,8 +21,8 @@ internal sealed partial class ClientSession
         _context = context;
         Connection = connection;
         Identity = identity;
-        _startupParameters = state.StartupParameters;
-        Parameters = state.Parameters;
+        _startupParameters = RestoreTrace(state.StartupParameters, state.Parameters);
+        Parameters = state.Parameters.With(TraceCommand.Parameter, null);
         _mode = state.Mode;
         _tracksStatements = _mode != PoolMode.Session && (state.Statements.Length > 0 || context.Engine.Settings.MaxPreparedStatements > 0);
         var now = context.Engine.Now;
@@ -67,8 +67,8 @@ internal sealed partial class ClientSession
         Address = Identity.Address,
         Port = Identity.Port,
         Mode = _mode,
-        StartupParameters = _startupParameters,
-        Parameters = Parameters,
+        StartupParameters = _startupParameters.With(TraceCommand.Parameter, _trace?.AtStart.TextOrNull),
+        Parameters = Parameters.With(TraceCommand.Parameter, _trace?.Confirmed.TextOrNull),
         Statements = _statements is null ? [] : [.. _statements.Select(s => (s.Key, s.Value.Definition))],
         IdleFor = Math.Max(0, now - LastActivity),
         WaitedFor = _state == ClientState.Waiting ? Math.Max(1, now - WaitingSince) : 0,
@@ -84,6 +84,18 @@ internal sealed partial class ClientSession
         Dropping = _dropping,
         Buffers = new BufferState(Connection.CopyKeptInput(), Connection.CopyPendingOutput()),
     };
+
+    // The trace goes along with the parameters, among which servers do not see it.
+    private SessionParameters RestoreTrace(SessionParameters atStart, SessionParameters now)
+    {
+        var (first, current) = (TraceValue.Of(atStart[TraceCommand.Parameter]), TraceValue.Of(now[TraceCommand.Parameter]));
+        if (first != TraceValue.None || current != TraceValue.None)
+        {
+            UseTraceAtStart(first);
+            _trace!.Restore(current);
+        }
+        return atStart.With(TraceCommand.Parameter, null);
+    }
 
     /// <summary>Another process has it, with its server if it has one: it is none of this one's business any more.</summary>
     public void Forget()

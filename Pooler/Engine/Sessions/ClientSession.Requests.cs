@@ -127,6 +127,11 @@ internal sealed partial class ClientSession
                     _passing = total;
                     _dropping = true;
                     continue;
+                case Frontend.Query or Frontend.Parse when TraceCommand.MayBeginMessage(data[pos..]):
+                    var answered = AnswerTraceSetting(data[pos..], total, TransactionStatus.Idle);
+                    pos += answered;
+                    if (answered == 0 || _owesAnswers) return pos;
+                    continue;
                 default:
                     return pos;
             }
@@ -155,6 +160,13 @@ internal sealed partial class ClientSession
             {
                 writer.Clear();
                 return pos;
+            }
+            if (pos == run && writer.Length == 0 && CanAnswerHere(server, message)
+                && AnswerTraceSetting(message, total, server.TransactionStatus) is > 0 and var answered)
+            {
+                pos = run = pos + answered;
+                if (_owesAnswers) break;
+                continue;
             }
             var available = (int)Math.Min(total, message.Length);
             var verdict = Judge(server, message[..available], total, writer, data[run..pos], out var used);
@@ -234,10 +246,20 @@ internal sealed partial class ClientSession
                 if (reset != Reset.None && (_inBatch || _copyingIn || server.TransactionStatus != TransactionStatus.Idle))
                     reset = Reset.None;
                 if (reset != Reset.None && server.Outstanding.Count > 0 && !own) return Verdict.AwaitAnswers;
+                var reading = ReadTraceSetting(message, total, out var setting, out var statement, out var isAlone);
+                if (reading == TraceReading.Incomplete) return Verdict.NeedMore;
+                if (setting is { Verb: TraceVerb.Show })
+                {
+                    // It is answered here, when everything before it is.
+                    if (isAlone && server.Outstanding.Count > 0 && !_inBatch && !_copyingIn) return Verdict.AwaitAnswers;
+                    setting = null;
+                }
+                if (setting is null && _trace is not null && reset.HasFlag(Reset.Parameters)) setting = TraceCommand.ResetAll;
                 Begin(server, writer);
                 _inBatch = false;
                 server.NoteQuery(message);
-                server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server), Traced: TraceQuery(message, total)));
+                server.Outstanding.Enqueue(new Request(ForgetStatementsAfter(reset, server), Traced: TraceQuery(message, total, setting)));
+                setting?.Replace(message[MessageHeader.Size..][statement]);
                 if (!reset.HasFlag(Reset.Parameters) || server.ParametersAtLogin.ChangesTo(_startupParameters) is not { } restore) break;
                 // PostgreSQL goes back to what the client asked for at its start, but the server knows its own start only.
                 writer.Bytes(before).Bytes(message).Query(restore);
@@ -261,19 +283,17 @@ internal sealed partial class ClientSession
                 server.Outstanding.Enqueue(new Request(RequestKind.Sync, Traced: TakeBatch()));
                 break;
             case Frontend.Parse or Frontend.Bind or Frontend.Describe or Frontend.Close:
+                var judged = message[0] == Frontend.Parse && !IsReplication
+                    ? JudgeParseOfTraceSetting(server, message, total, writer, before, out used)
+                    : JudgeStatementMessage(server, message, total, writer, before, out used);
+                if (judged is Verdict.NeedMore or Verdict.AwaitAnswers or Verdict.Stop) return judged;
                 if (message[0] == Frontend.Parse) TraceParse(message, total);
-                if (_tracksStatements)
-                {
-                    var verdict = JudgeStatementMessage(server, message, total, writer, before, out used);
-                    if (verdict is not (Verdict.NeedMore or Verdict.AwaitAnswers)) _inBatch = true;
-                    return verdict;
-                }
-                Begin(server, writer);
-                server.NoteUntracked(message);
+                else NoteTraceStatements(message);
                 _inBatch = true;
-                break;
+                return judged;
             case Frontend.Execute or Frontend.Flush:
                 Begin(server, writer);
+                NoteTraceStatements(message);
                 _inBatch = true;
                 break;
             case Frontend.CopyData:

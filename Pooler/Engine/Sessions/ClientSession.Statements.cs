@@ -77,6 +77,12 @@ internal sealed partial class ClientSession
         ServerSession server, Span<byte> message, long total, MessageWriter writer, ReadOnlySpan<byte> before, out int used)
     {
         used = 0;
+        if (!_tracksStatements)
+        {
+            Begin(server, writer);
+            server.NoteUntracked(message);
+            return Verdict.Forward;
+        }
         return message[0] switch
         {
             Frontend.Parse => JudgeParse(server, message, total, writer, before, out used),

@@ -30,37 +30,55 @@ internal sealed partial class ClientSession
 
     private Tracing Tracing => _context.Engine.Tracing;
 
-    /// <summary>The trace that a simple query is part of.</summary>
-    private TracedRequest? TraceQuery(ReadOnlySpan<byte> message, long total)
+    /// <summary>What tracing wants to know of a simple query.</summary>
+    /// <param name="message">The query.</param>
+    /// <param name="total">Its whole length.</param>
+    /// <param name="command">What it says about pooler.traceparent, before anything else.</param>
+    private TracedRequest? TraceQuery(ReadOnlySpan<byte> message, long total, TraceCommand? command)
     {
-        if (!Tracing.IsListening) return null;
         // One in the middle of a batch ends it.
-        var batch = TakeBatch();
-        return TryReadMark(message, total, out var context) ? NewRequest(context) : batch;
+        var traced = _trace?.Batch;
+        if (_trace is not null) _trace.Batch = null;
+        if (Tracing.IsListening && TryReadMark(message, total, out var context) && IsNoted(context))
+            (traced ??= NewRequest()).MarkByComment(context);
+        if (command is not null)
+        {
+            (traced ??= NewRequest()).Add(command);
+            NeedTrace().OnSent(command);
+        }
+        return MarkBySession(traced);
     }
 
-    /// <summary>The trace that a batch is part of as one of its texts says; the first that says so decides.</summary>
+    /// <summary>One of the texts of a batch may say what the batch is part of.</summary>
     private void TraceParse(ReadOnlySpan<byte> message, long total)
     {
-        if (!Tracing.IsListening || _trace?.Batch is not null) return;
-        if (TryReadMark(message, total, out var context) && NewRequest(context) is { } traced) _trace!.Batch = traced;
+        if (!Tracing.IsListening || !TryReadMark(message, total, out var context) || !IsNoted(context)) return;
+        (NeedTrace().Batch ??= NewRequest()).MarkByComment(context);
     }
 
     /// <summary>The batch ends with a Sync.</summary>
     private TracedRequest? TakeBatch()
     {
-        if (_trace is not { Batch: { } batch } trace) return null;
+        if (_trace is not { } trace) return null;
+        var batch = trace.Batch;
         trace.Batch = null;
-        return batch;
+        return MarkBySession(batch);
     }
 
-    private TracedRequest? NewRequest(in ActivityContext context)
+    // One that is not sampled matters only where the session says otherwise.
+    private bool IsNoted(in ActivityContext context) => context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded) || _trace is not null;
+
+    private TracedRequest? MarkBySession(TracedRequest? traced)
     {
-        if (!context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded)) return null;
-        _trace ??= new SessionTrace();
-        _traceId = context.TraceId.ToHexString();
-        return new TracedRequest(context, _server!.Outstanding.Count == 0 && _requestStart != 0 ? _requestStart : _context.Loop.Now);
+        if (_trace is { } trace && Tracing.IsListening && trace.Sent is { } value
+            && (traced is not null || value.Context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded))) (traced ??= NewRequest()).MarkBySession(value);
+        if (traced is not null) NeedTrace();
+        if (traced is { Context: var context } && context != default) _traceId = context.TraceId.ToHexString();
+        return traced;
     }
+
+    private TracedRequest NewRequest() =>
+        new(_server!.Outstanding.Count == 0 && _requestStart != 0 ? _requestStart : _context.Loop.Now);
 
     private static bool TryReadMark(ReadOnlySpan<byte> message, long total, out ActivityContext context)
     {
@@ -83,13 +101,25 @@ internal sealed partial class ClientSession
             var total = MessageHeader.Length(data) + 1L;
             if (total < MessageHeader.Size || total > data.Length) break;
             var message = data[..(int)total];
-            if (message[0] is Frontend.Query or Frontend.Parse && TryReadMark(message, total, out context)) break;
+            if (message[0] is Frontend.Query or Frontend.Parse && (TryReadMark(message, total, out context) || TryReadSetting(message, out context))) break;
             more = message[0] is not (Frontend.Query or Frontend.Sync);
             data = data[(int)total..];
         }
+        if (context == default && _trace is not null) context = _trace.Sent.Context;
         if (!context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded)) context = default;
-        if (context != default) _trace ??= new SessionTrace();
+        if (context != default) NeedTrace();
         if (_trace is not null) _trace.Waiting = context;
+    }
+
+    private static bool TryReadSetting(ReadOnlySpan<byte> message, out ActivityContext context)
+    {
+        context = default;
+        if (!TraceCommand.MayBeginMessage(message)) return false;
+        var text = message[(message[0] == Frontend.Query ? MessageHeader.Size : MessageHeader.Size + 1)..];
+        var end = text.IndexOf((byte)0);
+        if (end < 0 || TraceCommand.TryRead(text[..end], isWhole: true, out var command, out _, out _) != TraceReading.Found) return false;
+        context = command.Context;
+        return context != default;
     }
 
     /// <summary>The wait is over, for good or bad.</summary>
@@ -126,7 +156,10 @@ internal sealed partial class ClientSession
                 traced, transactionStatus != TransactionStatus.Idle, isLast: server.Outstanding.Count == 0 && !_inBatch, now,
                 server.AnsweredError, reason: null);
         }
-        if (transactionStatus == TransactionStatus.Idle) EndTransactionSpan(now);
+        var isIdle = transactionStatus == TransactionStatus.Idle;
+        _trace?.OnAnswered(
+            traced, isIdle, hasFailed: server.AnsweredError is not null, server.IsRolledBack, isQuiet: server.Outstanding.Count == 0 && !_inBatch);
+        if (isIdle) EndTransactionSpan(now);
     }
 
     /// <summary>What is under way will not be answered: the client, or the server, is lost.</summary>

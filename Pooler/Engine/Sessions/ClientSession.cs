@@ -133,7 +133,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             if (_state != ClientState.Idle) return 0;
             var skipped = SkipWhatNeedsNoServer(data);
             if (_state != ClientState.Idle || skipped == data.Length) return skipped;
-            if (data.Length - skipped < MessageHeader.Size) return skipped;
+            if (data.Length - skipped < MessageHeader.Size || _owesAnswers) return skipped;
             if (!FindServer(data[skipped..])) return skipped;
             return skipped + ForwardRequests(data[skipped..]);
         }
@@ -143,6 +143,9 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     public void OnDrained(Connection connection)
     {
         if (_server is { } server) server.Connection!.ResumeReading();
+        if (!_owesAnswers) return;
+        _owesAnswers = false;
+        if (_state != ClientState.Waiting && !_awaitsAnswers) connection.ResumeReading();
     }
 
     public void OnClosed(Connection connection, Exception? error) =>
@@ -428,7 +431,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _awaitsAnswers = false;
         server.Unlink();
         // It may have been stopped because this very server did not take its bytes.
-        Connection.ResumeReading();
+        if (!_owesAnswers) Connection.ResumeReading();
     }
 
     // A setup that has not been sent needs no answer.

@@ -46,7 +46,7 @@ internal sealed partial class LoginSession
         string? applicationName = null;
         foreach (var (name, value) in startup.Parameters)
         {
-            if (Engine.IsIgnoredAtStartup(name)) continue;
+            if (Engine.IsIgnoredAtStartup(name) || RequestedParameters.IsTrace(name)) continue;
             if (name.Equals("application_name", StringComparison.OrdinalIgnoreCase)) applicationName = value;
             else yield return new(name, value);
         }

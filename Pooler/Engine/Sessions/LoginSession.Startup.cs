@@ -4,6 +4,7 @@ using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
@@ -74,6 +75,12 @@ internal sealed partial class LoginSession
         {
             Fail(unsupported);
             return;
+        }
+        if (RequestedParameters.FindTrace(Engine, startup) is { Length: > 0 } trace)
+        {
+            // Not worth turning a client away.
+            if (TraceParent.TryRead(trace, out var context)) _trace = new TraceValue(trace, context);
+            else _malformedTrace = trace;
         }
         var isConsole = startup.Database == EngineCore.ConsoleDatabase;
         // The console is where one would look what is going on.

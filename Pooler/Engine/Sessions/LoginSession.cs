@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Pooler.Engine.Auth;
 using Pooler.Engine.Configuration;
@@ -47,6 +48,8 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     private bool _isDatabaseKnown;
     private ClientAuthentication? _authentication;
     private UserQueries? _userQueries;
+    private TraceValue? _trace;
+    private string? _malformedTrace;
     private PoolUser? _user;
     private Pool? _pool;
 
@@ -89,6 +92,9 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
     public override EventLoop WaiterLoop => _context.Loop;
 
     public override bool WaitsForWelcome => true;
+
+    internal override ActivityContext TraceContext =>
+        _trace is { Context: var context } && context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded) ? context : default;
 
     /// <summary>Where its connection is, for display.</summary>
     public Connection Connection => _connection;
@@ -394,6 +400,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
             writer.AuthenticationOk();
             foreach (var (name, value) in welcome.Parameters) writer.ParameterStatus(name, parameters[name] ?? value);
             identity.CancelKey.WriteTo(writer);
+            if (_malformedTrace is { } malformed) (TraceCommand.MalformedError(malformed) with { Severity = "WARNING" }).WriteNoticeTo(writer);
             if (Engine.Settings.LoginNotifyMessage is { Length: > 0 } message) new PgError("NOTICE", "00000", message).WriteNoticeTo(writer);
             writer.ReadyForQuery(TransactionStatus.Idle);
         });
@@ -402,6 +409,7 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         {
             HandOver();
             client = new ClientSession(_context, _connection, identity, parameters);
+            if (_trace is not null) client.UseTraceAtStart(_trace);
             _connection.Handler = client;
         }
         pool.StatisticsOf(_context.Loop).Logins++;

@@ -26,15 +26,24 @@ internal static class RequestedParameters
         return null;
     }
 
+    /// <summary>The client's value of pooler.traceparent, of which no server hears; null when it gives none.</summary>
+    public static string? FindTrace(EngineCore engine, StartupPacket startup)
+    {
+        string? value = null;
+        foreach (var (name, setting) in startup.OptionSettings.Concat(startup.Parameters))
+            if (IsTrace(name)) value = setting;
+        return engine.IsIgnoredAtStartup(TraceCommand.Parameter) ? null : value;
+    }
+
     /// <summary>The client's parameters: those of a fresh server, changed as the client asks.</summary>
     public static SessionParameters Apply(EngineCore engine, StartupPacket startup, SessionParameters server, string address, int port)
     {
         var parameters = server;
         string? applicationName = null;
         foreach (var (name, value) in startup.OptionSettings)
-            if (!IsIgnoredOption(engine, name)) Set(name, value);
+            if (!IsIgnoredOption(engine, name) && !IsTrace(name)) Set(name, value);
         foreach (var (name, value) in startup.Parameters)
-            if (!engine.IsIgnoredAtStartup(name)) Set(name, value);
+            if (!engine.IsIgnoredAtStartup(name) && !IsTrace(name)) Set(name, value);
         return engine.Settings.ApplicationNameAddHost
             ? parameters.With("application_name", $"{applicationName ?? Nameless} - {Written(address)}:{port}")
             : parameters;
@@ -45,6 +54,9 @@ internal static class RequestedParameters
             if (name.Equals("application_name", StringComparison.OrdinalIgnoreCase)) applicationName = value;
         }
     }
+
+    /// <summary>Whether it is the parameter that no server sees.</summary>
+    public static bool IsTrace(string name) => name.Equals(TraceCommand.Parameter, StringComparison.OrdinalIgnoreCase);
 
     // With "options" in the list, those settings in it are thrown away that PgBouncer would not understand.
     private static bool IsIgnoredOption(EngineCore engine, string name) =>

@@ -69,6 +69,8 @@ internal sealed partial class ServerSession
             {
                 if (pos > run) writer.Bytes(data[run..pos]);
                 run = pos + available;
+                _instead?.WriteTo(writer);
+                _instead = null;
             }
             pos += available;
             _passing = total - available;
@@ -224,6 +226,8 @@ internal sealed partial class ServerSession
         if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
         NoteReadOnly(error.SqlState);
         if (!Swallowing) AnsweredError ??= error.SqlState;
+        if (!Swallowing && client.IsTraced) _instead = client.InPlaceOf(error, Outstanding.FirstTraced);
+        if (_instead is not null) return true;
         if (!Swallowing || _toldFatal) return false;
         // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
         // connections end here.

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Sessions;
 
@@ -13,6 +14,12 @@ internal sealed partial class ServerSession
     private string? _operation;
     private int _operations;
     private bool _isMixed;
+
+    /// <summary>The transaction that has ended last was rolled back, as far as this was noted.</summary>
+    public bool IsRolledBack { get; private set; }
+
+    /// <summary>What the client gets instead of the message that is being looked at.</summary>
+    private PgError? _instead;
 
     /// <summary>SQLSTATE of the first error of the request that is being answered, or has just been.</summary>
     public string? AnsweredError { get; private set; }
@@ -44,6 +51,7 @@ internal sealed partial class ServerSession
         foreach (var usual in UsualOperations)
             if (Ascii.Equals(tag, usual)) operation = usual;
         operation ??= Encoding.ASCII.GetString(tag);
+        if (operation is "COMMIT" or "ROLLBACK") IsRolledBack = operation == "ROLLBACK";
         if (_operation is not null && _operation != operation) _isMixed = true;
         _operation ??= operation;
         _operations++;
@@ -52,6 +60,7 @@ internal sealed partial class ServerSession
     private void ForgetAnswers()
     {
         AnsweredError = _operation = null;
+        IsRolledBack = false;
         _operations = 0;
         _isMixed = false;
     }

@@ -3,11 +3,38 @@ using System.Diagnostics;
 namespace Pooler.Engine.Sessions;
 
 /// <summary>A request under way that has something to do with tracing: a simple query, or an extended batch up to its Sync.</summary>
-/// <param name="context">The client's span; the default when the request is not to be traced.</param>
 /// <param name="startedAt">When its first byte was forwarded, in loop microseconds.</param>
-internal sealed class TracedRequest(in ActivityContext context, long startedAt)
+internal sealed class TracedRequest(long startedAt)
 {
-    public ActivityContext Context { get; } = context;
+    private ActivityContext _context;
+    private bool _isMarkedByComment;
+    private List<TraceCommand>? _commands;
 
     public long StartedAt { get; } = startedAt;
+
+    /// <summary>The client's span; the default when the request is not to be traced.</summary>
+    public ActivityContext Context => _context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded) ? _context : default;
+
+    /// <summary>What it says about pooler.traceparent, in order.</summary>
+    public IReadOnlyList<TraceCommand> Commands => _commands ?? [];
+
+    /// <summary>One of its texts says what it is part of: that goes before anything the session says, and the first before others.</summary>
+    public void MarkByComment(in ActivityContext context)
+    {
+        if (!_isMarkedByComment) _context = context;
+        _isMarkedByComment = true;
+    }
+
+    /// <summary>It says something about pooler.traceparent: what it sets first marks the request itself.</summary>
+    public void Add(TraceCommand command)
+    {
+        (_commands ??= []).Add(command);
+        if (_context == default) _context = command.Context;
+    }
+
+    /// <summary>It says nothing itself: what the session says holds.</summary>
+    public void MarkBySession(TraceValue value)
+    {
+        if (_context == default && _commands is null) _context = value.Context;
+    }
 }
