@@ -28,6 +28,9 @@ internal sealed partial class ClientSession
     /// <summary>What the client calls itself.</summary>
     public string ApplicationName => Parameters["application_name"] ?? "";
 
+    /// <summary>W3C trace id of what it has its server do; null when that is not part of a trace.</summary>
+    public string? TraceId => TraceParent is { Length: >= 35 } parent ? parent[3..35] : null;
+
     /// <summary>Its request was answered.</summary>
     private void NoteRequestEnded(long now, bool moreOutstanding)
     {

@@ -18,10 +18,13 @@ internal sealed partial class ClientSession
     /// <summary>Null until the client marks something.</summary>
     private SessionTrace? _trace;
 
-    private string? _traceId;
+    private string? _traceParent;
 
-    /// <summary>W3C trace id of what it has its server do, or waited for: the client's, or one made for it. Any thread, for display.</summary>
-    public string? TraceId => _traceId;
+    /// <summary>
+    /// The span of what it has its server do, or waited for, as a W3C traceparent: the client's, or one made for it. Null
+    /// when there is none. Any thread, for display.
+    /// </summary>
+    public string? TraceParent => _traceParent;
 
     /// <summary>Whether what the server answers is worth a note.</summary>
     public bool IsTraced => _trace is not null;
@@ -73,7 +76,7 @@ internal sealed partial class ClientSession
         if (_trace is { } trace && Tracing.IsListening && trace.Sent is { } value
             && (traced is not null || value.Context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded))) (traced ??= NewRequest()).MarkBySession(value);
         if (traced is not null) NeedTrace();
-        if (traced is { Context: var context } && context != default) _traceId = context.TraceId.ToHexString();
+        if (traced is { Context: var context } && context != default) _traceParent = $"00-{context.TraceId}-{context.SpanId}-01";
         return traced;
     }
 
@@ -135,7 +138,7 @@ internal sealed partial class ClientSession
         // Which of the servers that were opened came first was chance: it may have been opened for somebody else.
         var connect = server?.TakeConnectSpan() ?? default;
         var span = Tracing.Begin("pool wait", ActivityKind.Internal, parent, WaitingSince, Pool, connect.TraceId == parent.TraceId ? default : connect);
-        if (span is not null) _traceId = span.TraceId.ToHexString();
+        if (span is not null) _traceParent = span.Id;
         Tracing.NoteClient(span, Identity.Id);
         if (server is not null) Tracing.NoteServer(span, server.Id, server.Target, server.BackendPid);
         else Tracing.NoteError(span, error?.SqlState, reason);
@@ -208,7 +211,7 @@ internal sealed partial class ClientSession
             if (sqlState is not null) Tracing.NoteError(transaction, sqlState, reason);
         }
         var span = Tracing.Begin("query", ActivityKind.Client, parent, traced?.StartedAt ?? _requestStart, Pool, link);
-        if (span is not null) _traceId = span.TraceId.ToHexString();
+        if (span is not null) _traceParent = span.Id;
         Describe(span, server);
         server.NoteOperation(span);
         // Without values, whatever log_query_parameters says: spans leave the house.

@@ -426,7 +426,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         _server = null;
         _state = ClientState.Idle;
         _requestStart = _transactionStart = 0;
-        _traceId = null;
+        _traceParent = null;
         _setup = null;
         _awaitsAnswers = false;
         server.Unlink();

@@ -13,4 +13,8 @@ namespace Pooler.Engine.Telemetry;
 /// <param name="TraceId">W3C trace id, when it is part of a trace or has made its own.</param>
 public sealed record SlowRequest(
     DateTimeOffset End, string Kind, TimeSpan Duration, string Database, string User, string Client, string ClientAddress,
-    string ApplicationName, string Query, string? TraceId);
+    string ApplicationName, string Query, string? TraceId)
+{
+    /// <summary>W3C span id within the trace: of the client's span, or of the one that was made for it.</summary>
+    public string? SpanId { get; init; }
+}

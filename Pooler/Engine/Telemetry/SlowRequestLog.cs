@@ -47,10 +47,14 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
         // Where everything is slow, most of it is not even worth a text.
         if (!isLogged && !kept.Wants(took, now)) return;
         var identity = client.Identity;
+        var trace = client.TraceParent;
         var request = new SlowRequest(
             now, kind, TimeSpan.FromMicroseconds(took), identity.Pool.Database.Name, identity.Pool.User.Name,
             identity.LogName.Pointer, client.Origin, client.ApplicationName,
-            server is null ? "" : RequestDescription.Of(server.LastRequest, settings.LogQueryParameters), client.TraceId);
+            server is null ? "" : RequestDescription.Of(server.LastRequest, settings.LogQueryParameters), trace?[3..35])
+        {
+            SpanId = trace?[36..52],
+        };
         kept.Add(request);
         if (!isLogged) return;
         if (kind == Wait) log.SlowWait(identity.LogName, new SlowRequestText(request));

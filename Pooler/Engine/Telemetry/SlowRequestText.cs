@@ -13,6 +13,7 @@ public sealed record SlowRequestText(SlowRequest Request) : ILogFields
         if (Request.Query.Length > 0) yield return new("query", Request.Query);
         if (Request.ApplicationName.Length > 0) yield return new("application_name", Request.ApplicationName);
         if (Request.TraceId is not null) yield return new("trace_id", Request.TraceId);
+        if (Request.SpanId is not null) yield return new("span_id", Request.SpanId);
     }
 
     /// <inheritdoc/>

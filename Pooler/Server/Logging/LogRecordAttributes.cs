@@ -32,7 +32,12 @@ internal sealed class LogRecordAttributes : BaseProcessor<LogRecord>
                 continue;
             }
             foreach (var (part, partValue) in fields.AsAttributes()) Add(part, partValue);
-            if (fields is SlowRequestText { Request: { TraceId: not null } request }) Connect(data, request);
+            if (fields is SlowRequestText { Request: { TraceId: { } trace, SpanId: { } span } })
+            {
+                data.TraceId = ActivityTraceId.CreateFromString(trace);
+                data.SpanId = ActivitySpanId.CreateFromString(span);
+                data.TraceFlags = ActivityTraceFlags.Recorded;
+            }
         }
         data.Attributes = attributes;
 
@@ -52,10 +57,4 @@ internal sealed class LogRecordAttributes : BaseProcessor<LogRecord>
         "User" => "user.name",
         _ => "pooler." + JsonNamingPolicy.SnakeCaseLower.ConvertName(placeholder),
     };
-
-    /// <summary>The record is about something that a trace tells of.</summary>
-    private static void Connect(LogRecord data, SlowRequest request)
-    {
-        data.TraceId = ActivityTraceId.CreateFromString(request.TraceId);
-    }
 }

@@ -9,6 +9,8 @@ namespace Pooler.IntegrationTests.Process;
 /// <summary>What the program's log looks like to an OpenTelemetry collector.</summary>
 public sealed class LogExportTests(PostgresForPooler postgres) : PoolerTest(postgres)
 {
+    private const string TraceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+
     [Fact]
     public async Task Log_records_have_their_connections_and_figures_as_attributes()
     {
@@ -26,7 +28,7 @@ public sealed class LogExportTests(PostgresForPooler postgres) : PoolerTest(post
         await pooler.UpAsync();
         var listening = Regex.Match(await pooler.LineAsync("listening on 127.0.0.1:"), @"127\.0\.0\.1:(\d+)");
         using (var client = await RawClient.LoginAsync(IPEndPoint.Parse(listening.Value), database, PostgresForPooler.Trusted, ("application_name", "shop")))
-            await client.Query("SELECT pg_sleep(0.05), 'secret'").AskAsync();
+            await client.Query($"SELECT pg_sleep(0.05), 'secret' /*traceparent='00-{TraceId}-00f067aa0ba902b7-01'*/").AskAsync();
 
         var login = await RecordAsync(collector, "login_attempt");
         Assert.Equal("Information", login.Severity);
@@ -42,6 +44,10 @@ public sealed class LogExportTests(PostgresForPooler postgres) : PoolerTest(post
         Assert.Equal(("SELECT pg_sleep(?), ?", "shop"), (slow.Attributes.Text("db.query.text"), slow.Attributes.Text("pooler.client.application_name")));
         Assert.InRange(Assert.IsType<double>(slow.Attributes["pooler.duration"]), 0.05, 60);
         Assert.Matches(@"^C-0xc\w+: \S+ slow query: \d+\.\d ms: SELECT pg_sleep\(\?\), \?$", slow.Body);
+        Assert.Equal(TraceId, slow.TraceId);
+        await Eventually.TrueAsync(() => collector.Spans.Any(s => s.Name == "query" && s.TraceId == TraceId), cancellationToken: Cancelled);
+        var span = collector.Spans.First(s => s.Name == "query" && s.TraceId == TraceId);
+        Assert.Equal((span.Id, span.Attributes.Text("pooler.client.id")), (slow.SpanId, slow.Attributes.Text("pooler.client.id")));
         var closing = await RecordAsync(collector, "client_closing");
         Assert.IsType<string>(closing.Attributes["pooler.reason"]);
         Assert.IsType<long>(closing.Attributes["pooler.age"]);
