@@ -247,7 +247,6 @@ internal sealed class EngineCore : IPoolHost
     {
         StartedAt = TimeProvider.GetUtcNow();
         SocketOptions = SocketOptionsOf(_settings);
-        Metrics.Start();
         foreach (var context in _contexts)
             context.Loop.Post(static state => ((LoopContext)state!).Engine.ScheduleMaintenance((LoopContext)state!), context);
     }

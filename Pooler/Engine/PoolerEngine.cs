@@ -168,6 +168,7 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.Start();
         _listener.Start();
         _history.Start();
+        _core.Metrics.Start();
         _advice.Start();
     }
 
