@@ -1,5 +1,6 @@
 using System.Net;
 using Npgsql;
+using Pooler.Engine.Telemetry.Metrics;
 using Testing;
 using Xunit;
 
@@ -31,11 +32,39 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
             Assert.Equal(postgres.Server.User, await command.ExecuteScalarAsync(TestContext.Current.CancellationToken));
         }
 
-        var metrics = await _client.GetStringAsync($"http://127.0.0.1:{_httpPort}/metrics", TestContext.Current.CancellationToken);
-        Assert.Matches($@"(?m)^pooler_server_connections_max{{database=""postgres"",user=""{postgres.Server.User}""}} 25$", metrics);
-        Assert.Matches("(?m)^pooler_allocated_bytes_total [1-9]", metrics);
-        Assert.Matches($@"(?m)^pooler_client_logins_total{{database=""postgres"",user=""{postgres.Server.User}""}} [1-9]", metrics);
+        var metrics = PrometheusMetrics.Parse(await _client.GetStringAsync($"http://127.0.0.1:{_httpPort}/metrics", TestContext.Current.CancellationToken));
+        (string, string)[] pool = [("database", "postgres"), ("user", postgres.Server.User)];
+        Assert.Equal(25, metrics["pooler_server_connections_max", pool]);
+        Assert.InRange(metrics["pooler_client_logins_total", pool], 1, 10);
+        Assert.InRange(metrics["pooler_query_duration_seconds_count", pool], 1, 10);
+        Assert.Equal(metrics["pooler_query_duration_seconds_count", pool], metrics["pooler_query_duration_seconds_bucket", [.. pool, ("le", "+Inf")]]);
         Assert.DoesNotContain(pooler.Lines, l => l.Contains(postgres.Server.Password, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_strict_reader_takes_the_metrics_whatever_a_database_is_called()
+    {
+        const string Database = """strange "name" with \ in it""";
+        await postgres.Server.ExecuteAsync($"""CREATE DATABASE "{Database.Replace("\"", "\"\"", StringComparison.Ordinal)}" """);
+        await using var pooler = await StartAsync(postgres.Server.Port);
+        await using (var connection = await ConnectAsync(postgres.Server.Password, Database))
+        {
+            await using var command = new NpgsqlCommand("SELECT 1", connection);
+            await command.ExecuteScalarAsync(TestContext.Current.CancellationToken);
+        }
+
+        var metrics = PrometheusMetrics.Parse(await _client.GetStringAsync($"http://127.0.0.1:{_httpPort}/metrics", TestContext.Current.CancellationToken));
+        Assert.InRange(metrics["pooler_queries_total", ("database", Database), ("user", postgres.Server.User)], 1, 10);
+        // Those that are about what is not there now are left out.
+        string[] optional = ["pooler_database_servers_max", "pooler_database_clients_max", "pooler_user_servers_max", "pooler_user_clients_max", "pooler_advice"];
+        Assert.Equal(
+            PoolerMetrics.Definitions.Select(d => d.PrometheusName).OfType<string>().Except(optional), metrics.Names.Except(optional));
+        foreach (var metric in PoolerMetrics.Definitions.Where(d => d.PrometheusName is { } name && metrics.Names.Contains(name)))
+        {
+            Assert.Equal(
+                metric.Kind switch { MetricKind.Counter => "counter", MetricKind.Histogram => "histogram", _ => "gauge" },
+                metrics.TypeOf(metric.PrometheusName!));
+        }
     }
 
     [Fact]
@@ -94,10 +123,18 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
         return pooler;
     }
 
-    private async Task<NpgsqlConnection> ConnectAsync(string password)
+    private async Task<NpgsqlConnection> ConnectAsync(string password, string database = "postgres")
     {
-        var connection = new NpgsqlConnection(
-            $"Host=127.0.0.1;Port={_port};Username={postgres.Server.User};Password={password};Database=postgres;Pooling=false;SSL Mode=Disable");
+        var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder
+        {
+            Host = "127.0.0.1",
+            Port = _port,
+            Username = postgres.Server.User,
+            Password = password,
+            Database = database,
+            Pooling = false,
+            SslMode = SslMode.Disable,
+        }.ConnectionString);
         await connection.OpenAsync(TestContext.Current.CancellationToken);
         return connection;
     }
