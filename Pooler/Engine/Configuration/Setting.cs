@@ -156,11 +156,10 @@ internal sealed class Setting<TTarget>
     public string? Show(TTarget target) => _show(target);
 
     /// <summary>The value as SHOW CONFIG has it.</summary>
-    public string? ShowMasked(TTarget target)
-    {
-        var value = _showInConsole(target);
-        return Secret && !string.IsNullOrEmpty(value) ? "******" : value;
-    }
+    public string? ShowMasked(TTarget target) => Mask(_showInConsole(target));
+
+    /// <summary>The value as others may see it.</summary>
+    public string? Mask(string? value) => Secret && !string.IsNullOrEmpty(value) ? "******" : value;
 
     /// <summary>Whether the value asks for something that this build does not do.</summary>
     public bool IsUnheeded(TTarget target, TTarget defaults) =>

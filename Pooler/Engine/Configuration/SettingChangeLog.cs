@@ -55,6 +55,6 @@ internal sealed class SettingChangeLog(TimeProvider timeProvider)
 
         SettingChange Entry(string scope, string what) => new(now, command, scope, "", null, what);
         SettingChange? Change<T>(Setting<T> setting, string scope, T old, T @new) => setting.Show(old) == setting.Show(@new) ? null
-            : new(now, command, scope, setting.Name, setting.ShowMasked(old), setting.ShowMasked(@new));
+            : new(now, command, scope, setting.Name, setting.Mask(setting.Show(old)), setting.Mask(setting.Show(@new)));
     }
 }

@@ -65,6 +65,20 @@ public static class SettingsTable
                 yield return new SettingRow(setting.Name, setting.ShowMasked(settings), setting.HasDefault ? setting.Show(DefaultsFor(settings.ConfFile)) : null, setting.Reloadable);
     }
 
+    /// <summary>What is set to something else than its default, in the order of SHOW CONFIG, written as in the ini file; secrets masked.</summary>
+    public static IEnumerable<SettingRow> DescribeDifferent(PoolerSettings settings)
+    {
+        var defaults = DefaultsFor(settings.ConfFile);
+        foreach (var setting in GlobalSettings.All)
+        {
+            // The file's own name is no choice that somebody has made.
+            if (!setting.Listed || setting.Name == "conffile") continue;
+            var (value, byDefault) = (setting.Show(settings), setting.Show(defaults));
+            if ((value ?? "") != (byDefault ?? ""))
+                yield return new SettingRow(setting.Name, setting.Mask(value), byDefault, setting.Reloadable);
+        }
+    }
+
     /// <summary>What applies where nothing is said: with a configuration file, and without one.</summary>
     internal static PoolerSettings DefaultsFor(string? file) => file is null ? Defaults : FileDefaults;
 

@@ -1,7 +1,7 @@
-using LocalRun.Provisioning;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using SampleQueue;
+using Testing;
 using Xunit;
 
 namespace Samples.Tests.Web;
@@ -9,7 +9,7 @@ namespace Samples.Tests.Web;
 /// <summary>
 /// The pages in a real browser. Set SCREENSHOTS to a directory to keep pictures of them.
 /// </summary>
-public sealed class BrowserTests(ShopServers servers, BrowserTests.Chromium chromium) : IClassFixture<BrowserTests.Chromium>
+public sealed class BrowserTests(ShopServers servers, Chromium chromium) : IClassFixture<Chromium>
 {
     [Fact]
     public async Task The_task_monitor_shows_a_new_task_without_being_reloaded()
@@ -85,58 +85,11 @@ public sealed class BrowserTests(ShopServers servers, BrowserTests.Chromium chro
 
             Assert.Equal(width, await page.EvaluateAsync<int>("document.documentElement.scrollWidth"));
             Assert.Empty(complaints);
-            if (Environment.GetEnvironmentVariable("SCREENSHOTS") is { Length: > 0 } directory)
-            {
-                await page.ScreenshotAsync(new()
-                {
-                    Path = Path.Combine(directory, $"{name}{path.Replace('/', '-').TrimEnd('-')}.png"),
-                    FullPage = true,
-                });
-            }
-
+            await Chromium.PictureAsync(page, $"{name}{path.Replace('/', '-').TrimEnd('-')}");
             await page.CloseAsync();
         }
     }
 
-    private static async Task<IPage> OpenAsync(IBrowserContext context, WebSite site, string path, List<string>? complaints = null)
-    {
-        var page = await context.NewPageAsync();
-        page.SetDefaultTimeout(30_000);
-        page.Console += (_, message) =>
-        {
-            if (message.Type is "error" or "warning")
-                complaints?.Add(message.Text);
-        };
-        page.PageError += (_, error) => complaints?.Add(error);
-        await page.GotoAsync(new Uri(site.Address, path).ToString());
-        return page;
-    }
-
-    public sealed class Chromium : IAsyncLifetime
-    {
-        private IPlaywright _playwright = null!;
-
-        public IBrowser Browser { get; private set; } = null!;
-
-        public async ValueTask InitializeAsync()
-        {
-            Assertions.SetDefaultExpectTimeout(30_000);
-            _playwright = await Playwright.CreateAsync();
-            Browser = await _playwright.Chromium.LaunchAsync(new()
-            {
-                ExecutablePath = await Tools.ChromiumAsync(),
-                Args =
-                [
-                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                ],
-            });
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await Browser.DisposeAsync();
-            _playwright.Dispose();
-        }
-    }
+    private static Task<IPage> OpenAsync(IBrowserContext context, WebSite site, string path, List<string>? complaints = null) =>
+        Chromium.OpenAsync(context, new Uri(site.Address, path).ToString(), complaints);
 }

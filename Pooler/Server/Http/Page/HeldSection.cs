@@ -33,7 +33,7 @@ internal static class HeldSection
         var row = new HtmlText().Add($"""
             <tr role="row" data-key="{held.Client}">{Cells.Text("Held for", Wording.Duration(held.HeldFor), "number")}{Cells.Of("State", state)}
             {Cells.Client("Client", held.ApplicationName, held.ClientUser, held.ClientAddress, held.Client)}{Cells.Pool("Pool", held.Database, held.User)}
-            {Cells.Text("Backend", $"pid {held.BackendProcess}")}{Cells.Sql("Query", held.Query)}
+            {Cells.Text("Backend", $"pid {held.BackendProcess}")}{Cells.Sql("Query", held.Query, held.TraceId)}
             """);
         if (isAdmin)
         {

@@ -15,18 +15,25 @@ internal sealed record ChartLine(string Name, string Style, IReadOnlyList<double
 
 /// <summary>
 /// Figures over the last minutes as inline SVG. Labels are HTML beside it: text in a picture that is stretched to the
-/// width of the screen would be stretched, too. A second is one unit wide.
+/// width of the screen would be stretched, too.
 /// </summary>
 internal static class LineChart
 {
     private const int Width = 900;
     private const int Height = 200;
 
-    public static HtmlText Draw(string title, IReadOnlyList<DateTimeOffset> moments, Func<double, string> say, params ChartLine[] lines)
+    /// <summary>Draws it.</summary>
+    /// <param name="title">What it shows.</param>
+    /// <param name="moments">When the values were; the last is now.</param>
+    /// <param name="say">A value with its unit.</param>
+    /// <param name="least">The height of the chart, when no value is larger.</param>
+    /// <param name="lines">What to draw.</param>
+    public static HtmlText Draw(string title, IReadOnlyList<DateTimeOffset> moments, Func<double, string> say, double least, params ChartLine[] lines)
     {
-        var top = RoundUp(lines.SelectMany(l => l.Values).Where(double.IsFinite).DefaultIfEmpty(0).Max());
-        var end = moments.Count > 0 ? moments[^1] : default;
-        var xs = moments.Select(m => Width - (int)Math.Round((end - m).TotalSeconds)).ToArray();
+        var top = RoundUp(Math.Max(least, lines.SelectMany(l => l.Values).Where(double.IsFinite).DefaultIfEmpty(0).Max()));
+        // A young pool gets more room.
+        var minutes = moments[^1] - moments[0] <= TimeSpan.FromMinutes(3) ? 3 : 15;
+        var xs = moments.Select(m => Width - (int)Math.Round((moments[^1] - m).TotalMinutes / minutes * Width)).ToArray();
         var legend = new HtmlText();
         foreach (var line in lines)
             legend.Add($"""<span class="key {line.Style}">{line.Name} <b>{Say(Last(line), say)}</b></span>""");
@@ -41,7 +48,7 @@ internal static class LineChart
             <div class="plot"><span class="highest">{say(top)}</span><span class="middle">{say(top / 2)}</span>
             <svg viewBox="0 0 {Width} {Height}" preserveAspectRatio="none" role="img" aria-label="{Tell(title, moments, lines, say)}">
             <path class="grid" d="M0 1H{Width}M0 100H{Width}M0 199H{Width}M0 0V200M300 0V200M600 0V200"/>{drawing}</svg></div>
-            <div class="times" aria-hidden="true"><span>15 min ago</span><span>10</span><span>5</span><span>now</span></div></figure>
+            <div class="times" aria-hidden="true"><span>{minutes} min ago</span><span>{minutes * 2 / 3}</span><span>{minutes / 3}</span><span>now</span></div></figure>
             """);
     }
 
@@ -69,7 +76,6 @@ internal static class LineChart
     /// <summary>1, 2 or 5 times a power of ten.</summary>
     private static double RoundUp(double highest)
     {
-        if (highest <= 0) return 1;
         var power = Math.Pow(10, Math.Floor(Math.Log10(highest)));
         return (highest / power) switch
         {

@@ -1,25 +1,34 @@
 namespace Pooler.Server.Http.Page;
 
+/// <summary>A part of the page that is sent again when it has changed.</summary>
+/// <param name="Id">Of the element that it replaces.</param>
+/// <param name="Draw">Makes it.</param>
+internal sealed record PagePart(string Id, Func<HtmlText> Draw)
+{
+    /// <summary>While this is the same object the part is known to be the same; null: it has to be drawn to find out.</summary>
+    public object? Source { get; init; }
+}
+
 /// <summary>The whole page, and the parts of it that are sent again when they have changed.</summary>
 internal static class PageDocument
 {
-    /// <summary>The parts of the stream, by the id of the element each replaces.</summary>
-    public static IEnumerable<(string Id, HtmlText Html)> Parts(PageModel model, bool isAdmin)
+    /// <summary>The parts of the stream.</summary>
+    public static IEnumerable<PagePart> Parts(PageModel model, bool isAdmin)
     {
-        yield return ("overview", OverviewSection.Draw(model, isAdmin));
-        yield return ("advice", AdviceSection.Draw(model));
+        yield return new("overview", () => OverviewSection.Draw(model, isAdmin));
+        yield return new("advice", () => AdviceSection.Draw(model));
         // The shells first: they are what the rows are put into.
-        yield return ("pools", PoolSection.Frame(model));
+        yield return new("pools", () => PoolSection.Frame(model));
         foreach (var pool in model.Pools)
         {
-            yield return (pool.Id + "-row", PoolSection.Row(pool));
-            yield return (pool.Id + "-counts", PoolSection.Counts(pool, isAdmin));
-            yield return (pool.Id + "-charts", PoolSection.Charts(pool));
+            yield return new(pool.Id + "-row", () => PoolSection.Row(pool));
+            yield return new(pool.Id + "-counts", () => PoolSection.Counts(pool, isAdmin));
+            yield return new(pool.Id + "-charts", () => PoolSection.Charts(pool)) { Source = pool.History.Count > 0 ? pool.History[^1] : null };
         }
-        yield return ("held", HeldSection.Draw(model, isAdmin));
-        yield return ("slow", SlowSection.Draw(model));
-        yield return ("settings", ProcessSection.Settings(model));
-        yield return ("process", ProcessSection.Process(model));
+        yield return new("held", () => HeldSection.Draw(model, isAdmin));
+        yield return new("slow", () => SlowSection.Draw(model));
+        yield return new("settings", () => ProcessSection.Settings(model));
+        yield return new("process", () => ProcessSection.Process(model));
     }
 
     /// <summary>The document, complete without the script.</summary>
@@ -56,9 +65,9 @@ internal static class PageDocument
 
     private static HtmlText Dialogs() => new HtmlText().Add($"""
         <dialog id="confirm" aria-labelledby="confirm-text"><form method="dialog"><p id="confirm-text"></p>
-        <p class="commands"><button type="submit" value="">Cancel</button><button type="submit" value="yes" class="danger">Do it</button></p></form></dialog>
+        <p class="commands"><button type="button" data-close>Cancel</button><button type="submit" value="yes" class="danger">Do it</button></p></form></dialog>
         <dialog id="key" aria-labelledby="key-label"><form method="dialog"><p><label id="key-label" for="key-input">This command needs the key of http_admin_key.</label></p>
-        <p><input id="key-input" type="password" autocomplete="off"></p><p class="muted">It is kept until this tab is closed.</p>
-        <p class="commands"><button type="submit" value="" formnovalidate>Cancel</button><button type="submit" value="yes" class="primary">Use the key</button></p></form></dialog>
+        <p><input id="key-input" type="password" autocomplete="off" aria-describedby="key-note"></p><p id="key-note" class="muted"></p>
+        <p class="commands"><button type="button" data-close>Cancel</button><button type="submit" value="yes" class="primary">Use the key</button></p></form></dialog>
         """);
 }

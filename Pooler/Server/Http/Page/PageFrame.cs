@@ -29,10 +29,15 @@ internal sealed class PageFrame
     {
         var number = (previous?.Number ?? 0) + 1;
         var parts = new List<Part>();
-        foreach (var (id, html) in PageDocument.Parts(model, isAdmin))
+        foreach (var part in PageDocument.Parts(model, isAdmin))
         {
-            var text = html.ToString();
-            parts.Add(previous?._parts.GetValueOrDefault(id) is { } same && same.Html == text ? same : new Part(id, text, number));
+            var same = previous?._parts.GetValueOrDefault(part.Id);
+            if (same?.Source is null || same.Source != part.Source)
+            {
+                var html = part.Draw().ToString();
+                same = new Part(part, html, same is not null && same.Html == html ? same.ChangedIn : number);
+            }
+            parts.Add(same);
         }
         return new PageFrame(number, model.At, parts);
     }
@@ -46,9 +51,11 @@ internal sealed class PageFrame
         yield return Encoding.UTF8.GetBytes($"event: time\ndata: {At.UtcDateTime:yyyy-MM-dd'T'HH:mm:ss'Z'}\n\n");
     }
 
-    private sealed class Part(string id, string html, long changedIn)
+    private sealed class Part(PagePart part, string html, long changedIn)
     {
-        public string Id { get; } = id;
+        public string Id => part.Id;
+
+        public object? Source => part.Source;
 
         public string Html { get; } = html;
 

@@ -65,7 +65,7 @@ internal sealed record PageModel
             Advice = advice,
             Held = engine.HeldServers(),
             Slow = engine.SlowRequests(),
-            Settings = [.. SettingsTable.Describe(settings).Where(s => (s.Value ?? "") != (s.Default ?? ""))],
+            Settings = [.. SettingsTable.DescribeDifferent(settings)],
             Changes = engine.SettingChanges,
             Hosts = engine.Hosts(),
             SlowQueryTime = settings.SlowQueryTime,

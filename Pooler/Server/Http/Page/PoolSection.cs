@@ -109,11 +109,11 @@ internal static class PoolSection
         var moments = history.Select(i => i.End).ToArray();
         return new HtmlText().Add($"""
             <div id="{pool.Id}-charts" data-into="{pool.Id}" class="charts">
-            {LineChart.Draw("Wait for a server", moments, Wording.Microseconds, Percentiles(history, i => i.Waits))}
-            {LineChart.Draw("Query time", moments, Wording.Microseconds, Percentiles(history, i => i.Queries))}
-            {LineChart.Draw("Transactions per second", moments, Wording.Rate,
+            {LineChart.Draw("Wait for a server", moments, Wording.Microseconds, 1000, Percentiles(history, i => i.Waits))}
+            {LineChart.Draw("Query time", moments, Wording.Microseconds, 1000, Percentiles(history, i => i.Queries))}
+            {LineChart.Draw("Transactions per second", moments, Wording.Rate, 10,
                 Line("transactions", "c-strong", history, i => i.Counted.Transactions / Math.Max(0.001, i.Length.TotalSeconds)) with { IsArea = true })}
-            {LineChart.Draw("Servers in use, clients waiting", moments, n => Wording.Rate(n),
+            {LineChart.Draw("Servers in use, clients waiting", moments, n => Wording.Count((long)n), 2,
                 Line("servers in use", "c-strong", history, i => i.State.ServersActive) with { IsArea = true },
                 Line("clients waiting", "c-alert", history, i => i.State.ClientsWaiting))}</div>
             """);

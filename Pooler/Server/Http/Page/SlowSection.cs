@@ -5,7 +5,7 @@ namespace Pooler.Server.Http.Page;
 /// <summary>The slowest waits and queries of the last minutes.</summary>
 internal static class SlowSection
 {
-    private const int Shown = 12;
+    private const int Shown = 8;
 
     public static HtmlText Draw(PageModel model) => new HtmlText().Add($"""
         <section id="slow" aria-labelledby="slow-h"><h2 id="slow-h" tabindex="-1">Slowest of the last minutes</h2>
@@ -24,16 +24,14 @@ internal static class SlowSection
         }
         var rows = new HtmlText();
         foreach (var slow in all.Take(Shown)) rows.Add($"{Row(slow, column)}");
-        return Cells.Table($"slow-{kind}", $"Those of {Wording.Duration(threshold)} or longer ({setting}), slowest first.", rows, column, "Ended", "Client", "Pool", "Query");
+        return Cells.Table($"slow-{kind}", $"{(all.Length > Shown ? $"The {Shown} slowest of {Wording.Count(all.Length)}" : "Those")} that took {Wording.Duration(threshold)} or longer ({setting}); slowest first.", rows, column, "Ended", "Client", "Pool", "Query");
     }
 
     private static HtmlText Row(SlowRequest slow, string column)
     {
-        var ended = new HtmlText().Add($"{slow.End}");
-        if (slow.TraceId is { } trace) ended.Add($""" <span class="muted trace">trace <code>{trace}</code></span>""");
         return new HtmlText().Add($"""
-            <tr role="row" data-key="{slow.Kind}-{slow.Client}-{slow.End.Ticks}">{Cells.Text(column, Wording.Duration(slow.Duration), "number")}{Cells.Of("Ended", ended)}
-            {Cells.Client("Client", slow.ApplicationName, "", slow.ClientAddress, slow.Client)}{Cells.Pool("Pool", slow.Database, slow.User)}{Cells.Sql("Query", slow.Query)}</tr>
+            <tr role="row" data-key="{slow.Kind}-{slow.Client}-{slow.End.Ticks}">{Cells.Text(column, Wording.Duration(slow.Duration), "number")}{Cells.Of("Ended", new HtmlText().Add($"{slow.End}"))}
+            {Cells.Client("Client", slow.ApplicationName, "", slow.ClientAddress, slow.Client)}{Cells.Pool("Pool", slow.Database, slow.User)}{Cells.Sql("Query", slow.Query, slow.TraceId)}</tr>
             """);
     }
 }

@@ -7,11 +7,13 @@ const announcement = document.getElementById("status");
 
 // Times
 
+const clockOf = moment => moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 function showLocalTimes(root) {
   const today = new Date().toDateString();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);
-    const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    const clock = clockOf(moment);
     element.textContent = moment.toDateString() === today
       ? clock
       : `${moment.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
@@ -114,7 +116,7 @@ function follow() {
   stream = new EventSource(live.dataset.stream);
   stream.addEventListener("part", event => showPart(event.data));
   stream.addEventListener("time", event => {
-    tell("live", `Live, ${new Date(event.data).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })}`);
+    tell("live", `Live, ${clockOf(new Date(event.data))}`);
     if (lost) say("The connection is back.");
     lost = false;
   });
@@ -175,9 +177,10 @@ async function confirmed(button) {
   return ask(dialog);
 }
 
-async function askedForKey() {
+async function askedForKey(again) {
   const input = document.getElementById("key-input");
   input.value = "";
+  document.getElementById("key-note").textContent = again ? "That was not the key." : "It is kept until this tab is closed.";
   const given = await ask(document.getElementById("key")) && input.value !== "";
   if (given) sessionStorage.setItem(keyName, input.value);
   input.value = "";
@@ -197,8 +200,9 @@ async function run(button) {
   try {
     let answer = await send(post);
     while (answer.status === 401) {
+      const wasGiven = sessionStorage.getItem(keyName) !== null;
       sessionStorage.removeItem(keyName);
-      if (!await askedForKey()) return say(`${what}: not done, the key is missing`, true);
+      if (!await askedForKey(wasGiven)) return say(`${what}: not done, the key is missing`, true);
       answer = await send(post);
     }
     const result = await answer.json().catch(() => ({}));
@@ -210,8 +214,9 @@ async function run(button) {
 }
 
 document.addEventListener("click", event => {
-  const button = event.target.closest?.("button[data-post]");
-  if (button) run(button);
+  const button = event.target.closest?.("button");
+  if (button?.dataset.post) run(button);
+  if (button && "close" in button.dataset) button.closest("dialog").close();
 });
 
 
