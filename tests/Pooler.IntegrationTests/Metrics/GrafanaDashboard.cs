@@ -15,11 +15,13 @@ internal sealed partial class GrafanaDashboard
     public IEnumerable<JsonElement> Panels => Root.GetProperty("panels").EnumerateArray()
         .SelectMany(p => p.TryGetProperty("panels", out var folded) ? folded.EnumerateArray().Prepend(p) : [p]);
 
-    /// <summary>The variables, but for the data source.</summary>
-    public IEnumerable<(string Name, string Query)> Variables =>
+    /// <summary>The variables, but for the data source, with what stands for all of their values.</summary>
+    public IEnumerable<(string Name, string Query, string All)> Variables =>
         from variable in Root.GetProperty("templating").GetProperty("list").EnumerateArray()
         where variable.GetProperty("type").GetString() == "query"
-        select (variable.GetProperty("name").GetString()!, variable.GetProperty("query").GetProperty("query").GetString()!);
+        select (
+            variable.GetProperty("name").GetString()!, variable.GetProperty("query").GetProperty("query").GetString()!,
+            variable.GetProperty("allValue").GetString()!);
 
     /// <summary>Every expression, with the panel that asks it.</summary>
     public IEnumerable<(string Panel, string Expression)> Expressions =>

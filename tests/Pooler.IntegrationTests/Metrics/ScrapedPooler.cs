@@ -95,6 +95,13 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
         _directory.Dispose();
     }
 
+    /// <summary>Checks that /metrics has every metric that a text names; some come when there is something to tell.</summary>
+    internal Task KnowsAsync(string text) => Eventually.PassesAsync(async () =>
+    {
+        var page = await MetricsPage.GetAsync(HttpPort);
+        Assert.All(MetricsPage.NamesIn(text), n => Assert.True(page.Knows(n), $"/metrics has no {n}"));
+    }, cancellationToken: TestContext.Current.CancellationToken);
+
     private async Task<RawClient> LoginAsync(string database)
     {
         var client = await RawClient.LoginAsync(EndPoint, database, PostgresForPooler.Trusted);
