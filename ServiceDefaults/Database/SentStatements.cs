@@ -24,13 +24,17 @@ internal static class SentStatements
         if (!_isAvailable || TraceParent.Of(span) is not { } traceParent)
             return;
 
+        var pairs = $"traceparent='{traceParent}'";
+        if (span.TraceStateString is { Length: > 0 } traceState)
+            pairs += $",tracestate='{Uri.EscapeDataString(traceState)}'";
+
         try
         {
             foreach (var statement in statements(command))
             {
                 // One that has a name is parsed once for many traces.
                 if (Name(statement).Length == 0 && Text(statement) is { Length: > 0 } text)
-                    SetText(statement, WithComment(text, traceParent));
+                    SetText(statement, WithComment(text, pairs));
             }
         }
         catch (MissingMethodException)
@@ -40,8 +44,8 @@ internal static class SentStatements
     }
 
     // A comment to the end of the line would swallow ours.
-    private static string WithComment(string text, string traceParent) =>
-        $"{text}{(text.Contains("--", StringComparison.Ordinal) ? '\n' : ' ')}/*traceparent='{traceParent}'*/";
+    private static string WithComment(string text, string pairs) =>
+        $"{text}{(text.Contains("--", StringComparison.Ordinal) ? '\n' : ' ')}/*{pairs}*/";
 
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "get_InternalBatchCommands")]
     private static extern List<NpgsqlBatchCommand> Statements(NpgsqlCommand command);

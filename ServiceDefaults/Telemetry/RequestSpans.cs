@@ -19,19 +19,31 @@ internal sealed class RequestSpans : IStartupFilter
     {
         app.Use(async (context, following) =>
         {
-            await following(context);
-            if (context.Features.Get<IHttpActivityFeature>()?.Activity is { IsAllDataRequested: true } span)
-                Complete(span, context);
+            if (context.Features.Get<IHttpActivityFeature>()?.Activity is not { IsAllDataRequested: true } span)
+            {
+                await following(context);
+                return;
+            }
+
+            var endpoint = new EndpointAskedFor(context);
+            context.Features.Set<IEndpointFeature>(endpoint);
+            try
+            {
+                await following(context);
+                Complete(span, context, endpoint.First, context.Response.StatusCode, context.Features.Get<IExceptionHandlerFeature>()?.Error);
+            }
+            catch (Exception error)
+            {
+                // Nobody else answers for it: the server does, with 500.
+                Complete(span, context, endpoint.First, StatusCodes.Status500InternalServerError, error);
+                throw;
+            }
         });
         next(app);
     };
 
-    private static void Complete(Activity span, HttpContext context)
+    private static void Complete(Activity span, HttpContext context, Endpoint? endpoint, int status, Exception? error)
     {
-        // The page that tells of a failure took the place of the one that was asked for.
-        var endpoint = context.Features.Get<IExceptionHandlerFeature>()?.Endpoint
-            ?? context.Features.Get<IStatusCodeReExecuteFeature>()?.Endpoint
-            ?? context.GetEndpoint();
         if ((endpoint as RouteEndpoint)?.RoutePattern.RawText is { } pattern)
         {
             var route = pattern.StartsWith('/') ? pattern : "/" + pattern;
@@ -43,11 +55,32 @@ internal sealed class RequestSpans : IStartupFilter
             span.DisplayName = context.Request.Method;
         }
 
-        var status = context.Response.StatusCode;
         span.SetTag("http.response.status_code", status);
         if (status < StatusCodes.Status500InternalServerError)
             return;
-        span.SetTag("error.type", context.Features.Get<IExceptionHandlerFeature>()?.Error.GetType().FullName ?? $"{status}");
+        span.SetTag("error.type", error?.GetType().FullName ?? $"{status}");
         span.SetStatus(ActivityStatusCode.Error);
+    }
+
+    /// <summary>
+    /// Remembers the endpoint of the request itself: when it fails, the page that tells of it takes its place, or there
+    /// was none.
+    /// </summary>
+    private sealed class EndpointAskedFor(HttpContext context) : IEndpointFeature
+    {
+        private Endpoint? _endpoint;
+
+        public Endpoint? First { get; private set; }
+
+        public Endpoint? Endpoint
+        {
+            get => _endpoint;
+            set
+            {
+                _endpoint = value;
+                if (context.Features.Get<IExceptionHandlerFeature>() is null && context.Features.Get<IStatusCodeReExecuteFeature>() is null)
+                    First ??= value;
+            }
+        }
     }
 }

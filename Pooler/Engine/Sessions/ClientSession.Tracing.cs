@@ -105,7 +105,8 @@ internal sealed partial class ClientSession
             if (total < MessageHeader.Size || total > data.Length) break;
             var message = data[..(int)total];
             if (message[0] is Frontend.Query or Frontend.Parse && (TryReadMark(message, total, out context) || TryReadSetting(message, out context))) break;
-            more = message[0] is not (Frontend.Query or Frontend.Sync);
+            // Not the end with a Query: Npgsql sends BEGIN as one ahead of a transaction's first statement, which has the mark.
+            more = message[0] != Frontend.Sync;
             data = data[(int)total..];
         }
         if (context == default && _trace is not null) context = _trace.Sent.Context;

@@ -31,21 +31,28 @@ internal sealed class Runner : IAsyncDisposable
     /// <summary>The stack as the state file tells.</summary>
     public StackState State => StackState.Running(_manifest).Single(state => state.ProcessId == ProcessId);
 
-    public static Runner Start(string manifest, params string[] arguments)
+    public static Runner Start(string manifest, params string[] arguments) => Start(manifest, new Dictionary<string, string?>(), arguments);
+
+    public static Runner Start(string manifest, IReadOnlyDictionary<string, string?> environment, params string[] arguments)
     {
         var lines = new ConcurrentQueue<string>();
         var process = ChildProcess.Start(new ChildProcessOptions
         {
             Name = "LocalRun",
             Command = [DotNet.Program(), Repository.Program("LocalRun", "LocalRun"), "--manifest", manifest, "--no-build", .. arguments],
+            Environment = environment,
             OnLine = lines.Enqueue,
         });
         return new Runner(process, lines, manifest);
     }
 
-    public static async Task<Runner> StartAndWaitAsync(string manifest, params string[] arguments)
+    public static Task<Runner> StartAndWaitAsync(string manifest, params string[] arguments) =>
+        StartAndWaitAsync(manifest, new Dictionary<string, string?>(), arguments);
+
+    public static async Task<Runner> StartAndWaitAsync(
+        string manifest, IReadOnlyDictionary<string, string?> environment, params string[] arguments)
     {
-        var runner = Start(manifest, arguments);
+        var runner = Start(manifest, environment, arguments);
         try
         {
             await runner.SaysAsync("Ctrl+C stops everything.");

@@ -103,6 +103,26 @@ public sealed class CommentTests(PostgresForPooler postgres) : PoolerTest(postgr
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task A_transaction_that_is_opened_ahead_of_its_first_marked_statement_shows_its_wait(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1 });
+        using var holder = await pooler.LoginAsync(database);
+        using var waiting = await pooler.LoginAsync(database);
+        var mark = RecordedSpans.NewMark();
+        await holder.Query("BEGIN").AskAsync();
+
+        // As Npgsql does.
+        await waiting.Query("BEGIN").Parse("", "SELECT 1 " + mark.Comment).Bind("").Execute().Sync().SendAsync();
+        await Eventually.TrueAsync(() => pooler.Pool(database).MaxWait > 0, cancellationToken: Cancelled);
+        await holder.Query("COMMIT").AskAsync();
+        await waiting.ReadToReadyAsync(2);
+        await waiting.Query("COMMIT").AskAsync();
+
+        Assert.Equal("pool wait(client) transaction(client) query(transaction) query(transaction)", await _spans.TreeAsync(mark, 4));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task A_wait_in_vain_tells_why(Variant variant)
     {
         var database = await NewDatabaseAsync();

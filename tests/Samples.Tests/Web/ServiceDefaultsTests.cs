@@ -13,6 +13,8 @@ using Xunit;
 
 namespace Samples.Tests.Web;
 
+// Listeners hear the whole process: one test at a time.
+[Collection("listeners")]
 public sealed class ServiceDefaultsTests
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -88,6 +90,35 @@ public sealed class ServiceDefaultsTests
     }
 
     [Fact]
+    public async Task A_failed_requests_span_has_the_route_that_was_asked_for_and_the_error()
+    {
+        await using var collector = await OtlpReceiver.StartAsync();
+        var (broken, missing) = (ActivityTraceId.CreateRandom(), ActivityTraceId.CreateRandom());
+        await using (var app = Build(null, [.. collector.Environment(OtlpReceiver.Http).Select(setting => (setting.Key, setting.Value!))]))
+        {
+            app.UseExceptionHandler("/error");
+            app.UseStatusCodePagesWithReExecute("/error");
+            app.UseRouting();
+            app.MapGet("/error", () => "sorry");
+            app.MapGet("broken/{part}", string (string part) => throw new InvalidOperationException(part));
+            await app.StartAsync(Cancellation);
+            await GetAsync(app, "/broken/till", broken, HttpStatusCode.InternalServerError);
+            await GetAsync(app, "/no/such/page", missing, HttpStatusCode.NotFound);
+            await app.StopAsync(Cancellation);
+        }
+
+        var failed = Assert.Single(collector.Spans, span => span.TraceId == broken.ToHexString());
+        Assert.Equal(("GET /broken/{part}", 2, "500"), (failed.Name, failed.Status, failed.Attributes.Text("http.response.status_code")));
+        Assert.Equal(typeof(InvalidOperationException).FullName, failed.Attributes.Text("error.type"));
+
+        // The client's mistake is no error of the server's.
+        var unknown = Assert.Single(collector.Spans, span => span.TraceId == missing.ToHexString());
+        Assert.Equal(("GET", 0, "404"), (unknown.Name, unknown.Status, unknown.Attributes.Text("http.response.status_code")));
+        Assert.DoesNotContain("error.type", unknown.Attributes.Keys);
+        Assert.DoesNotContain("http.route", unknown.Attributes.Keys);
+    }
+
+    [Fact]
     public async Task Without_an_endpoint_nothing_listens_to_the_service()
     {
         using var source = new ActivitySource("Shop.Test." + Guid.NewGuid().ToString("N"));
@@ -147,13 +178,14 @@ public sealed class ServiceDefaultsTests
     }
 
     /// <summary>Requests a page as part of a trace, without a span of the test's own.</summary>
-    private static async Task GetAsync(WebApplication app, string path, ActivityTraceId trace)
+    private static async Task GetAsync(
+        WebApplication app, string path, ActivityTraceId trace, HttpStatusCode expected = HttpStatusCode.OK)
     {
         using var handler = new SocketsHttpHandler { ActivityHeadersPropagator = null };
         using var client = new HttpClient(handler) { BaseAddress = new Uri(app.Urls.First()) };
         client.DefaultRequestHeaders.Add("traceparent", $"00-{trace}-{ActivitySpanId.CreateRandom()}-01");
         using var response = await client.GetAsync(path, Cancellation);
-        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Equal(expected, response.StatusCode);
     }
 
     private static WebApplication Build(

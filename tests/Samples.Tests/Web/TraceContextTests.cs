@@ -9,6 +9,8 @@ using Xunit;
 namespace Samples.Tests.Web;
 
 /// <summary>What a data source that sends its trace context sends, as PostgreSQL sees it.</summary>
+// Listeners hear the whole process: one test at a time.
+[Collection("listeners")]
 public sealed partial class TraceContextTests(PostgresFixture postgres) : IDisposable
 {
     // The text of the statement that is being run, as it arrived.
@@ -38,6 +40,17 @@ public sealed partial class TraceContextTests(PostgresFixture postgres) : IDispo
         Assert.Equal((request.SpanId, request.TraceId), (span.ParentSpanId, span.TraceId));
         Assert.Equal($"{OwnText} /*traceparent='00-{span.TraceId}-{span.SpanId}-01'*/", text);
         Assert.Equal(OwnText, span.GetTagItem("db.query.text"));
+    }
+
+    [Fact]
+    public async Task The_state_of_the_trace_goes_along_encoded()
+    {
+        await using var source = await SourceAsync();
+        Request().TraceStateString = "vendor=it's*/,other=1";
+
+        var text = (string)(await source.CreateCommand(OwnText).ExecuteScalarAsync(Cancelled))!;
+
+        Assert.EndsWith("',tracestate='vendor%3Dit%27s%2A%2F%2Cother%3D1'*/", text, StringComparison.Ordinal);
     }
 
     [Fact]
