@@ -22,6 +22,8 @@ internal sealed class HealthProbe(EngineCore engine) : PoolWaiter
 
     public override bool WaitsForWelcome => true;
 
+    public override bool IsImpatient => true;
+
     public async Task<HealthReport> RunAsync(CancellationToken cancellationToken)
     {
         if (engine.RefusesLogins is { } refusal) return new HealthReport(false, refusal.Message);

@@ -5,6 +5,7 @@ using Npgsql;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Handover;
+using Testing;
 
 namespace Pooler.IntegrationTests;
 
@@ -107,6 +108,23 @@ internal sealed class RunningPooler : IAsyncDisposable
     public PoolSnapshot Pool(string database, string user = PostgresForPooler.Trusted) =>
         _engine.Snapshot().Pools.FirstOrDefault(p => p.Database == database && p.User == user)
         ?? new PoolSnapshot(database, user, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, default);
+
+    /// <summary>
+    /// Why a client that logs in waits for ever: there is no server to learn from, and the health check says why.
+    /// </summary>
+    public async Task<string> WaitInVainAsync(string database, CancellationToken cancellationToken, string user = PostgresForPooler.Trusted)
+    {
+        using var client = await RawClient.ConnectAsync(EndPoint);
+        await client.Startup(database, user).SendAsync();
+        var reason = "";
+        await Eventually.TrueAsync(async () =>
+        {
+            var health = await _engine.CheckHealthAsync(cancellationToken);
+            reason = health.Description;
+            return Pool(database, user).ClientsWaiting > 0 && !health.IsHealthy;
+        }, cancellationToken: cancellationToken);
+        return reason;
+    }
 
     public Task<RawClient> LoginAsync(string database, params (string Name, string Value)[] parameters) =>
         RawClient.LoginAsync(EndPoint, database, PostgresForPooler.Trusted, parameters);

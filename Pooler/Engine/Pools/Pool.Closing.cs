@@ -41,14 +41,8 @@ public sealed partial class Pool
             else if (wasOpening)
             {
                 _opening--;
-                if (failure is not null)
-                {
-                    _lastFailure = new LoginFailure(failure, loop.Now);
-                    // Nobody can be let in without a server to learn from. Clients that are in already keep waiting
-                    // for a server that restarts or is full, which is over before their query_wait_timeout; that it
-                    // takes neither name nor password from us is not.
-                    if (!HasUsableServer()) refused = _waiters.Drain(IsPassing(failure) ? static w => w.IsLogin : static _ => true);
-                }
+                // With CloseNeeded it was begun with what has been corrected since.
+                if (failure is not null && !server.CloseNeeded) refused = NoteFailure(failure, loop.Now);
             }
             else if (_welcomeIsStale && SharedCount == _opening)
             {
@@ -65,7 +59,8 @@ public sealed partial class Pool
         }
 
         owner?.OnRefused(failure ?? ServerClosedError);
-        Grow(loop);
+        // With a server_login_retry of zero the next attempt comes with the next Maintain, not in a busy loop.
+        if (!wasOpening || failure is null || server.CloseNeeded || server.OwnStartup is not null) Grow(loop);
         _host.OnServerClosed(this);
     }
 

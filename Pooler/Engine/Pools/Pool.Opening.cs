@@ -15,6 +15,9 @@ public sealed partial class Pool
     /// <summary>The last server login, when it failed.</summary>
     public LoginFailure? LastFailure => _lastFailure;
 
+    /// <summary>What to tell somebody who has waited in vain; null when the last login to a server has not failed.</summary>
+    internal string? DescribeFailure() => _lastFailure is { } failure ? $"The last login to a server failed: {failure.Error.Message}" : null;
+
     /// <summary>A new server is ready for its first client. Its loop's thread goes on to <see cref="Release"/>.</summary>
     internal void OnLoggedIn(Welcome welcome)
     {
@@ -40,10 +43,6 @@ public sealed partial class Pool
         {
         }
     }
-
-    private bool IsFailing(long now) =>
-        _lastFailure is { } failure && SharedCount == _opening
-        && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry);
 
     private bool OpenIfNeeded(EventLoop loop, bool forMinimum)
     {
@@ -82,7 +81,7 @@ public sealed partial class Pool
         reserveFor = null;
         if (Database.IsHeld || _opening >= MostOpeningAtOnce) return false;
         var now = LoopClock.Microseconds(_host.Loops[0].TimeProvider);
-        if (_lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry)) return false;
+        if (IsRetryPutOff(now)) return false;
         if (forMinimum) return _host.KeepsMinimum && _servers.Count < Math.Min(MinSize, Limit);
         if (_opening >= _waiters.Count) return false;
         if (_servers.Count < Limit) return true;
@@ -93,6 +92,34 @@ public sealed partial class Pool
         return true;
     }
 
+    /// <summary>Those who are no longer to wait, as a server could not be logged in to. Under the lock.</summary>
+    private List<PoolWaiter>? NoteFailure(PgError failure, long now)
+    {
+        _lastFailure = new LoginFailure(failure, now);
+        if (HasUsableServer()) return null;
+        // A server that cannot be reached, or is only starting, is waited for, as by PgBouncer: an application may start
+        // before its database. What it says itself ends logins, as nobody can be let in without a server to learn from.
+        // Clients that are in outlast a server that is full, too; that it takes neither name nor password from us will not
+        // be over before their query_wait_timeout.
+        return _waiters.Drain(
+            IsUnreachable(failure) ? static w => w.IsImpatient
+            : IsPassing(failure) ? static w => w.IsLogin
+            : static _ => true);
+    }
+
+    /// <summary>
+    /// Why somebody is not to begin waiting, if server logins have been failing: clients that are in hear so at once, as
+    /// from PgBouncer, those that log in wait for the next attempt, unless it will hardly end otherwise than the last.
+    /// </summary>
+    private PgError? RefusalWhileFailing(PoolWaiter waiter, long now)
+    {
+        if (_lastFailure is not { } failure || SharedCount != _opening || !IsRetryPutOff(now)) return null;
+        return waiter.IsLogin && !waiter.IsImpatient && IsPassing(failure.Error) ? null : FailingError(failure.Error);
+    }
+
+    private bool IsRetryPutOff(long now) =>
+        _lastFailure is { } failure && now - failure.At < Microseconds(_host.Settings.ServerLoginRetry);
+
     /// <summary>Logged in and not to be closed as soon as it is free: somebody who waits may get it.</summary>
     private bool HasUsableServer()
     {
@@ -101,8 +128,10 @@ public sealed partial class Pool
         return false;
     }
 
+    private static bool IsUnreachable(PgError failure) => failure.SqlState is SqlState.ConnectionFailure or SqlState.CannotConnectNow;
+
     private static bool IsPassing(PgError failure) =>
-        failure.SqlState is SqlState.ConnectionFailure or SqlState.CannotConnectNow or SqlState.TooManyConnections or SqlState.AdminShutdown;
+        IsUnreachable(failure) || failure.SqlState is SqlState.TooManyConnections or SqlState.AdminShutdown;
 
     private static PgError FailingError(PgError cause) => PgError.Fatal(
         cause.SqlState, $"server login has been failing, cached error: {cause.Message} (server_login_retry)",

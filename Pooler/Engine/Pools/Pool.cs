@@ -258,9 +258,9 @@ public sealed partial class Pool
                 TakeOff(server, loop, ServerState.Testing);
                 toCheck = server;
             }
-            if (toCheck is null && IsFailing(loop.Now))
+            if (toCheck is null && RefusalWhileFailing(waiter, loop.Now) is { } failing)
             {
-                refusal = FailingError(_lastFailure!.Error);
+                refusal = failing;
                 return null;
             }
             if (!welcomed)

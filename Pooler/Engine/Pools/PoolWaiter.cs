@@ -25,9 +25,13 @@ public abstract class PoolWaiter
     public virtual OwnServerStartup? OwnServer => null;
 
     /// <summary>
-    /// Part of a client's login: is refused when no server can be logged in to. Clients that are in already keep waiting.
+    /// Part of a client's login: waits for a server that cannot be reached, but is refused when a server itself refuses
+    /// the login, be it for the moment. Clients that are in keep waiting then.
     /// </summary>
     public virtual bool IsLogin => WaitsForWelcome;
+
+    /// <summary>Does not wait for a server that cannot be reached.</summary>
+    public virtual bool IsImpatient => false;
 
     /// <summary>The trace that what it waits for is part of, while it waits; the default without one.</summary>
     internal virtual ActivityContext TraceContext => default;

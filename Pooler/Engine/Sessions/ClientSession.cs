@@ -259,10 +259,23 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
     /// <summary>Gives the server back when the pool mode says so and nothing is in flight. Called after each batch of answers.</summary>
     public void ReleaseServerIfDone()
     {
-        if (_server is not { } server || !IsQuiet(server) || server.TransactionStatus != TransactionStatus.Idle) return;
-        if (_mode == PoolMode.Session) return;
+        if (!IsDoneWithServer) return;
+        var server = _server!;
         Unlink();
         server.ReleaseToPool(endOfSession: false);
+        _context.Engine.Departure?.Offer(this);
+    }
+
+    /// <summary>Whether the server is to go back to the pool: the pool mode says so and nothing is in flight.</summary>
+    public bool IsDoneWithServer =>
+        _server is { } server && IsQuiet(server) && server.TransactionStatus == TransactionStatus.Idle && _mode != PoolMode.Session;
+
+    /// <summary>Done with it as well, but nobody else is to get it.</summary>
+    public void LeaveServer(string reason)
+    {
+        var server = _server!;
+        Unlink();
+        server.Abort(reason);
         _context.Engine.Departure?.Offer(this);
     }
 
@@ -355,7 +368,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         else if (IsOver(limit, WaitingSince, now))
         {
             TimeOut(TimeoutKind.QueryWaitTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout",
-                detail: $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
+                detail: Pool.DescribeFailure() ?? $"No server connection of pool {Pool.Database.Name}/{Pool.User.Name} came free in time.",
                 hint: "The pool is too small for its load, or transactions hold servers for too long: see SHOW POOLS and SHOW SERVERS."));
         }
         else if (!_notifiedOfWait && settings.QueryWaitNotify > 0

@@ -166,15 +166,18 @@ internal sealed partial class LoginSession : PoolWaiter, IConnectionHandler, ILi
         // A replication client waits here for its place in the pool, as others do with their first query.
         var waitsForPlace = waits && _ownServer is not null;
         if (!waitsForPlace && IsOver(settings.ClientLoginTimeout, StartedAt, now))
-            TimeOut(Engine.Events.Timeouts, TimeoutKind.ClientLoginTimeout, PgError.Fatal(SqlState.ProtocolViolation, waits ? "client_login_timeout (server down)" : "client_login_timeout"));
+            TimeOut(Engine.Events.Timeouts, TimeoutKind.ClientLoginTimeout, waits ? ServerDown("client_login_timeout (server down)") : PgError.Fatal(SqlState.ProtocolViolation, "client_login_timeout"));
         else if (waits && !waitsForPlace && IsOver(settings.QueryTimeout, WaitingSince, now))
-            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryTimeout, ServerDown("query_timeout"));
         else if (waits && IsOver(_user!.Settings.QueryWaitTimeout ?? _pool!.Database.Settings.QueryWaitTimeout ?? settings.QueryWaitTimeout, WaitingSince, now))
-            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryWaitTimeout, PgError.Fatal(SqlState.ProtocolViolation, "query_wait_timeout", hint: "No server connection could be opened in time: see SHOW SERVERS and the log."));
+            TimeOut(_pool!.Events.Timeouts, TimeoutKind.QueryWaitTimeout, ServerDown("query_wait_timeout"));
 
         static bool IsOver(TimeSpan limit, long since, long at) =>
             limit > TimeSpan.Zero && at - since > limit.Ticks / TimeSpan.TicksPerMicrosecond;
     }
+
+    private PgError ServerDown(string timeout) => PgError.Fatal(SqlState.ProtocolViolation, timeout,
+        detail: _pool!.DescribeFailure(), hint: "No server connection could be opened in time: see SHOW SERVERS and the log.");
 
     /// <summary>Turns the client away.</summary>
     public void Fail(PgError error) => Fail(error, LoginRefusals.Of(error));

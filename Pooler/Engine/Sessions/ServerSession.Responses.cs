@@ -38,6 +38,7 @@ internal sealed partial class ServerSession
         var pos = 0;
         var run = 0;
         var longest = _engine.Settings.MaxPacketSize;
+        var unasked = false;
         if (_passing > 0)
         {
             pos = (int)Math.Min(_passing, data.Length);
@@ -61,6 +62,8 @@ internal sealed partial class ServerSession
             // Rows and COPY data are most of all bytes and need no look; our own queries may have rows as well.
             if (type is not (Backend.DataRow or Backend.CopyData) || Swallowing)
             {
+                // The answers are complete, and an error behind them is nobody's: it announces the server's end.
+                if (unasked = type == Backend.ErrorResponse && client.IsDoneWithServer) break;
                 if (!whole && NeedsWhole(type, total)) break;
                 drop = Inspect(client, type, data.Slice(pos, available), whole);
                 if (_finished || _client != client) return data.Length;
@@ -81,6 +84,12 @@ internal sealed partial class ServerSession
         Send(client, writer, data[run..pos]);
         writer.Clear();
         OwesRestOfMessage = _passing > 0 && !_dropping;
+        if (unasked)
+        {
+            _engine.Log.UnexpectedPacket(LogName, (char)Backend.ErrorResponse);
+            client.LeaveServer("server conn crashed?");
+            return data.Length;
+        }
         // Only when all is consumed: after the release the connection may already belong to another loop.
         if (pos == data.Length && _passing == 0) client.ReleaseServerIfDone();
         return pos;

@@ -38,7 +38,7 @@ public sealed partial class KeptManifestTests
         Assert.Equal("1", (await PsqlAsync(runner, "shop-pooled", "SELECT 1")).Trim());
         Assert.Equal("200", (await PsqlAsync(runner, "shop", "SHOW max_connections")).Trim());
 
-        runner.Signal(ProcessGroup.SignalInterrupt);
+        runner.Signal(runner.Ignores(ProcessGroup.SignalInterrupt) ? ProcessGroup.SignalTerminate : ProcessGroup.SignalInterrupt);
         Assert.Equal(0, await runner.Exited);
         Assert.DoesNotContain(processes, ProcessGroup.IsAlive);
     }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using LocalRun.Processes;
 using LocalRun.Provisioning;
 using LocalRun.Stacks;
@@ -87,6 +88,18 @@ internal sealed class Runner : IAsyncDisposable
     }
 
     public void Signal(int signal) => ProcessGroup.Signal(ProcessId, signal);
+
+    /// <summary>
+    /// Whether the signal means nothing to it: shells start the background jobs of a script with SIGINT ignored, and what
+    /// these start inherits that.
+    /// </summary>
+    public bool Ignores(int signal)
+    {
+        var status = $"/proc/{ProcessId}/status";
+        if (!File.Exists(status)) return false;
+        var ignored = File.ReadLines(status).First(line => line.StartsWith("SigIgn:", StringComparison.Ordinal))["SigIgn:".Length..];
+        return (ulong.Parse(ignored.Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture) >> (signal - 1) & 1) != 0;
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -35,8 +35,8 @@ public sealed class SmallStackTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
-    [Fact]
-    public async Task An_interrupt_stops_everything_in_reverse_order_and_leaves_nothing()
+    [Theory, InlineData(ProcessGroup.SignalInterrupt), InlineData(ProcessGroup.SignalTerminate)]
+    public async Task A_signal_stops_everything_in_reverse_order_and_leaves_nothing(int signal)
     {
         var manifest = Manifest(Servers, Script("service", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done", "\"DB\": \"{shop.connectionString}\""));
         await using var runner = await Runner.StartAndWaitAsync(manifest);
@@ -45,7 +45,8 @@ public sealed class SmallStackTests : IDisposable
         Assert.Equal(3, processes.Count);
         Assert.NotEmpty(directories);
 
-        runner.Signal(ProcessGroup.SignalInterrupt);
+        Assert.SkipWhen(runner.Ignores(signal), "These tests run as a background job.");
+        runner.Signal(signal);
 
         Assert.Equal(0, await runner.Exited);
         Assert.DoesNotContain(processes, ProcessGroup.IsAlive);

@@ -102,6 +102,25 @@ public sealed class LostConnectionTests(PostgresForPooler postgres) : PoolerTest
         Assert.Equal("2", await idle.ScalarAsync("SELECT 2"));
     }
 
+    [Theory, MemberData(nameof(Backends))]
+    public async Task An_application_may_start_before_its_database(Variant variant)
+    {
+        await using var postgres = await PostgresServer.StartAsync(
+            new() { HbaRules = [$"host all {PostgresForPooler.Trusted} 127.0.0.1/32 trust"] }, Cancelled);
+        await postgres.ExecuteAsync($"CREATE USER {PostgresForPooler.Trusted}", cancellationToken: Cancelled);
+        await postgres.StopAsync();
+        await using var pooler = RunningPooler.Start(
+            Postgres, variant, s => s with { ServerLoginRetry = TimeSpan.FromMilliseconds(50) }, d => d with { Host = postgres.Host, Port = postgres.Port });
+        using var early = await RawClient.ConnectAsync(pooler.EndPoint);
+        await early.Startup("postgres", PostgresForPooler.Trusted).SendAsync();
+        Assert.Contains("could not connect", await pooler.WaitInVainAsync("postgres", Cancelled));
+
+        await postgres.StartAgainAsync(Cancelled);
+
+        Assert.Equal('Z', (await early.ReadToReadyAsync())[^1].Type);
+        Assert.Equal("1", await early.ScalarAsync("SELECT 1"));
+    }
+
     [Theory, MemberData(nameof(BackendsAndLoops))]
     public async Task A_client_that_goes_in_a_transaction_leaves_nothing_of_it_to_the_next(Variant variant)
     {

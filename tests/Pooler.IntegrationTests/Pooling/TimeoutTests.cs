@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using LocalRun.Processes;
 using Pooler.Engine.Configuration;
 using Testing;
 using Xunit;
@@ -157,11 +158,24 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
         await using var pooler = RunningPooler.Start(
             Postgres, variant, s => s with { ServerConnectTimeout = TimeSpan.FromMilliseconds(200) },
             d => d with { Port = ((IPEndPoint)silent.LocalEndpoint).Port });
+
+        Assert.Contains("server_connect_timeout", await pooler.WaitInVainAsync("postgres", Cancelled));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task A_login_that_waited_in_vain_hears_why(Variant variant)
+    {
+        await using var pooler = RunningPooler.Start(
+            Postgres, variant, s => s with { ServerLoginRetry = TimeSpan.FromHours(1) }, d => d with { Port = Ports.Take() });
         using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-
         await client.Startup("postgres", PostgresForPooler.Trusted).SendAsync();
+        await pooler.WaitInVainAsync("postgres", Cancelled);
 
-        Assert.Contains("server_connect_timeout", Error(await client.ReadToEndAsync()));
+        pooler.Reload(c => c with { Settings = c.Settings with { ClientLoginTimeout = Short } });
+
+        var error = Assert.Single(await client.ReadToEndAsync(), m => m.Type == 'E');
+        Assert.Equal("client_login_timeout (server down)", error.Field('M'));
+        Assert.Contains("could not connect to server", error.Field('D'));
     }
 
     [Theory, MemberData(nameof(Backends))]

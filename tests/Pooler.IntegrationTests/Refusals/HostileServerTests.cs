@@ -78,6 +78,10 @@ public sealed class HostileServerTests(PostgresForPooler postgres) : RefusalTest
                         await connection.SendAsync(error);
                         await connection.HoldAsync();
                         return;
+                    case "unasked at once":
+                        await connection.SendAsync([.. HostileConnection.Written(w => { w.CommandComplete("SELECT 0"); w.ReadyForQuery(TransactionStatus.Idle); }), .. error]);
+                        await connection.HoldAsync();
+                        return;
                     default:
                         await connection.SendAsync(error);
                         return;
@@ -97,10 +101,13 @@ public sealed class HostileServerTests(PostgresForPooler postgres) : RefusalTest
             await client.Query("in answer").SendAsync();
             // As the server has sent it.
             Assert.Equal(fields, Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E').Body);
-            Assert.Equal("C(SELECT 0) Z(I)", await client.Query("unasked").AskAsync());
-            await Eventually.TrueAsync(() => pooler.Pool(HostileDatabase) is { ServersIdle: 0, ServersActive: 0 }, cancellationToken: Cancelled);
-            await client.Query("in answer").SendAsync();
-            Assert.Equal(fields, Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E').Body);
+            foreach (var unasked in (string[])["unasked", "unasked at once"])
+            {
+                Assert.Equal("C(SELECT 0) Z(I)", await client.Query(unasked).AskAsync());
+                await Eventually.TrueAsync(() => pooler.Pool(HostileDatabase) is { ServersIdle: 0, ServersActive: 0 }, cancellationToken: Cancelled);
+                await client.Query("in answer").SendAsync();
+                Assert.Equal(fields, Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E').Body);
+            }
             await client.Query("and close").SendAsync();
             Assert.Contains(await client.ReadToEndAsync(), m => m.Type == 'E');
         }

@@ -38,10 +38,8 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
         var database = await NewDatabaseAsync();
         await using var pooler = Start(
             PoolerTest.AnyVariant, s => s with { ServerTlsSslMode = mode, ServerTlsCaFile = authority.Length > 0 ? Postgres[authority] : "" }, host, log);
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        client.Startup(database, TlsPostgres.Anyone);
-        await client.SendAsync();
-        Assert.Contains(reason, (await client.ReadToEndAsync()).Single(m => m.Type == 'E').Field('M'));
+
+        Assert.Contains(reason, await pooler.WaitInVainAsync(database, Cancelled, TlsPostgres.Anyone));
         await Eventually.TrueAsync(() => log.Lines.Any(l => l.Contains(reason)), cancellationToken: Cancelled);
         Assert.Equal("0 0", await SecuredAndPlainAsync(database));
     }
@@ -55,11 +53,13 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
     public async Task A_server_without_tls_will_do_unless_tls_is_required(SslMode mode, string? refusal)
     {
         await using var pooler = RunningPooler.Start(plain, PoolerTest.AnyVariant, s => s with { ServerTlsSslMode = mode });
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        client.Startup("postgres", PostgresForPooler.Trusted);
-        await client.SendAsync();
-        if (refusal is null) Assert.Equal('Z', (await client.ReadToReadyAsync())[^1].Type);
-        else Assert.Contains(refusal, (await client.ReadToEndAsync()).Single(m => m.Type == 'E').Field('M'));
+        if (refusal is not null)
+        {
+            Assert.Contains(refusal, await pooler.WaitInVainAsync("postgres", Cancelled));
+            return;
+        }
+        using var client = await pooler.LoginAsync("postgres");
+        Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
     }
 
     [Fact]
@@ -105,11 +105,8 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
         await using var pooler = RunningPooler.Start(
             plain, PoolerTest.AnyVariant, s => s with { ServerTlsSslMode = SslMode.Prefer },
             d => d with { Port = ((IPEndPoint)server.LocalEndPoint!).Port });
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        client.Startup("postgres", PostgresForPooler.Trusted);
-        await client.SendAsync();
 
-        Assert.Contains(reason, (await client.ReadToEndAsync()).Single(m => m.Type == 'E').Field('M'));
+        Assert.Contains(reason, await pooler.WaitInVainAsync("postgres", Cancelled));
         var (asked, more) = await serving;
         Assert.Equal(RawClient.SslRequest, asked);
         Assert.DoesNotContain("postgres", System.Text.Encoding.ASCII.GetString(more));
@@ -133,10 +130,7 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
         }, Cancelled);
         await using var pooler = RunningPooler.Start(
             plain, variant, s => s with { ServerConnectTimeout = TimeSpan.FromSeconds(1) }, d => d with { Port = ((IPEndPoint)server.LocalEndPoint!).Port });
-        using var client = await RawClient.ConnectAsync(pooler.EndPoint);
-        client.Startup("postgres", PostgresForPooler.Trusted);
-        await client.SendAsync();
-        Assert.Contains("connect timeout", (await client.ReadToEndAsync()).Single(m => m.Type == 'E').Field('M'));
+        Assert.Contains("connect timeout", await pooler.WaitInVainAsync("postgres", Cancelled));
         await serving;
     }
 

@@ -57,9 +57,9 @@ public sealed class HostChoiceTests
     }
 
     [Fact]
-    public void When_no_host_does_the_client_hears_of_each_and_the_pool_pauses()
+    public void When_no_host_does_the_pool_pauses_and_who_waited_too_long_hears_of_each()
     {
-        var harness = Harness("10.0.0.1,10.0.0.2", settings: s => s with { ServerLoginRetry = TimeSpan.FromSeconds(2) });
+        var harness = Harness("10.0.0.1,10.0.0.2", settings: s => s with { ServerLoginRetry = TimeSpan.FromSeconds(2), ClientLoginTimeout = TimeSpan.FromSeconds(1.2) });
         var client = harness.Accept();
         client.Receive(SessionHarness.Startup());
         harness.Loop.Run();
@@ -68,15 +68,17 @@ public sealed class HostChoiceTests
         harness.Server.Receive(SessionHarness.Messages(w => PgError.Fatal("57P03", "the database system is starting up").WriteTo(w)));
         harness.Loop.Run();
 
+        Assert.Empty(client.TakeSent());
+        harness.Loop.Advance(TimeSpan.FromSeconds(1.5));
         var text = System.Text.Encoding.UTF8.GetString(client.TakeSent());
+        Assert.Contains("client_login_timeout (server down)", text, StringComparison.Ordinal);
         Assert.Contains("10.0.0.1:5432: could not connect", text, StringComparison.Ordinal);
         Assert.Contains("10.0.0.2:5432: the database system is starting up", text, StringComparison.Ordinal);
-        Assert.Equal(2, harness.Loop.Begun.Count);
-        var later = harness.Accept();
-        later.Receive(SessionHarness.Startup());
+        harness.Accept().Receive(SessionHarness.Startup());
         harness.Loop.Run();
-        Assert.Contains("server_login_retry", System.Text.Encoding.UTF8.GetString(later.TakeSent()), StringComparison.Ordinal);
         Assert.Equal(2, harness.Loop.Begun.Count);
+        harness.Loop.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(3, harness.Loop.Begun.Count);
     }
 
     [Fact]
