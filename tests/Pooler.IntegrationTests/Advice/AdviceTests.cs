@@ -160,8 +160,8 @@ public sealed class AdviceTests(PostgresForPooler postgres) : PoolerTest(postgre
         var log = new RecordingLog();
         await using var pooler = Start(8, log: log);
         await PgbenchAsync(pooler, database, "-i", "-q");
-        await PgbenchAsync(pooler, database, "-n", "-c", "4", "-T", "2");
-        await PgbenchAsync(pooler, database, "-S", "-n", "-c", "4", "-T", "2", "-M", "prepared");
+        await PgbenchAsync(pooler, database, "-n", "-c", "4", "-R", "200", "-T", "2");
+        await PgbenchAsync(pooler, database, "-S", "-n", "-c", "4", "-R", "400", "-T", "2", "-M", "prepared");
         Assert.Empty(pooler.Engine.Advice());
         Assert.DoesNotContain(log.Lines, l => l.StartsWith("advice:", StringComparison.Ordinal));
         Assert.True(pooler.Engine.History().Single(h => h.Database == database).Intervals.Count > 12);
