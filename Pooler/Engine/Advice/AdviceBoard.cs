@@ -55,8 +55,8 @@ internal sealed class AdviceBoard
         var key = (rule.Name, finding.Database, finding.User, finding.Subject);
         var since = _entries.TryGetValue(key, out var entry) ? entry.Item.Since : now;
         var item = new AdviceItem(
-            rule.Name, finding.Level == AdviceLevel.Warning ? "warning" : "info", finding.Database, finding.User, finding.Sentence, finding.Evidence,
-            finding.Setting, finding.Current, finding.Suggested, finding.Remedy, since);
+            rule.Name, finding.Level == AdviceLevel.Warning ? "warning" : "info", finding.Database, finding.User, AdviceText.OneLine(finding.Sentence),
+            AdviceText.OneLine(finding.Evidence), finding.Setting, finding.Current, finding.Suggested, AdviceText.OneLine(finding.Remedy), since);
         if (entry is null) _entries[key] = entry = new Entry(rule, item);
         (entry.Item, entry.IsFound, entry.Missed) = (item, true, 0);
         entry.Looks++;

@@ -55,17 +55,15 @@ internal sealed class AdviceMemory(EngineCore core)
         };
     }
 
-    /// <summary>The applications of a pool, those with most connections first.</summary>
-    public IReadOnlyList<ApplicationView> ApplicationsOf(Pool pool)
+    /// <summary>The applications of each pool, those with most connections first.</summary>
+    public ILookup<Pool, ApplicationView> ApplicationsByPool()
     {
         var looks = _applications.ToArray();
-        return
-        [
-            .. looks[^1].Where(a => a.Key.Pool == pool)
-                .Select(now => new ApplicationView(
-                    now.Key.Name, now.Key.Address, now.Value.Connections, looks.Max(look => look.GetValueOrDefault(now.Key).Working)))
-                .OrderByDescending(a => a.Connections).ThenBy(a => a.Name, StringComparer.Ordinal).ThenBy(a => a.Address, StringComparer.Ordinal),
-        ];
+        return looks[^1]
+            .Select(now => (now.Key.Pool, View: new ApplicationView(
+                now.Key.Name, now.Key.Address, now.Value.Connections, looks.Max(look => look.GetValueOrDefault(now.Key).Working))))
+            .OrderByDescending(a => a.View.Connections).ThenBy(a => a.View.Name, StringComparer.Ordinal).ThenBy(a => a.View.Address, StringComparer.Ordinal)
+            .ToLookup(a => a.Pool, a => a.View);
     }
 
     /// <summary>Clients that were turned away in the last minute, by reason.</summary>

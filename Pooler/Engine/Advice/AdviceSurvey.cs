@@ -27,6 +27,7 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
         _memory.Look(pools);
         var states = engine.Snapshot().Pools.ToDictionary(p => (p.Database, p.User));
         var histories = engine.History().ToDictionary(h => (h.Database, h.User), h => h.Intervals);
+        var applications = _memory.ApplicationsByPool();
         var held = engine.HeldServers().ToLookup(h => (h.Database, h.User));
         // One that has come between the two looks will be in the next.
         pools = [.. pools.Where(p => states.ContainsKey(KeyOf(p)))];
@@ -40,7 +41,8 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             Pools =
             [
                 .. pools.Select(pool => View(
-                    pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)) ?? [], [.. held[KeyOf(pool)]], servers[ServerOf(pool)], configuration.Settings)),
+                    pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)) ?? [], [.. held[KeyOf(pool)]], [.. applications[pool]],
+                    servers[ServerOf(pool)], configuration.Settings)),
             ],
             Servers = [.. servers.Values],
             Hosts = engine.Hosts(),
@@ -54,7 +56,8 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     }
 
     private PoolView View(
-        Pool pool, PoolSnapshot state, IReadOnlyList<PoolInterval> intervals, IReadOnlyList<HeldServer> held, ServerView server, PoolerSettings settings)
+        Pool pool, PoolSnapshot state, IReadOnlyList<PoolInterval> intervals, IReadOnlyList<HeldServer> held,
+        IReadOnlyList<ApplicationView> applications, ServerView server, PoolerSettings settings)
     {
         var user = pool.User.Settings;
         var database = pool.Database.Settings;
@@ -65,7 +68,7 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             Intervals = intervals,
             Held = held,
             Events = _memory.EventsOf(pool),
-            Applications = _memory.ApplicationsOf(pool),
+            Applications = applications,
             Server = server,
             Trouble = TroubleOf(pool, settings),
             Size = user.PoolSize is { } ofUser ? OfUser(pool, "pool_size", ofUser)

@@ -40,10 +40,18 @@ internal static class AdviceText
         return held.Count > MostClientsNamed ? Invariant($"{named}; and {held.Count - MostClientsNamed} more") : named;
     }
 
+    /// <summary>Without line breaks and other control characters: names, queries and servers' errors are others' text.</summary>
+    public static string OneLine(string text) =>
+        text.Any(char.IsControl) ? string.Create(text.Length, text, static (line, from) =>
+        {
+            for (var i = 0; i < line.Length; i++) line[i] = char.IsControl(from[i]) ? ' ' : from[i];
+        }) : text;
+
     private static string Holder(HeldServer held)
     {
         var application = held.ApplicationName.Length > 0 ? $"{held.ApplicationName}, " : "";
-        var query = held.Query.Length == 0 ? "" : $": {(held.Query.Length > LongestQuery ? held.Query[..LongestQuery] + "…" : held.Query)}";
+        var text = held.Query.TrimEnd(';', ' ');
+        var query = text.Length == 0 ? "" : $": {(text.Length > LongestQuery ? text[..LongestQuery] + "…" : text)}";
         return Invariant($"client {held.ClientId} ({application}{held.ClientAddress}, user {held.ClientUser}) {held.State} for {Time(held.StateFor)}, holds backend {held.BackendProcess} for {Time(held.HeldFor)}{query}");
     }
 

@@ -23,7 +23,7 @@ internal static class ClientRules
         },
         new("client-pools-too-large", FindLargePools)
         {
-            Sees = "One application has, from one address, four times as many connections as the pool has servers (twenty at least), and either clients wait while transactions are short, or max_client_conn is nearly reached and three quarters of these connections idle.",
+            Sees = "One application has, from one address, four times as many connections as the pool has servers (twenty at least). Three quarters of them are idle while clients wait or max_client_conn is nearly reached; or clients wait and the pool is as large as the database can serve.",
             Matters = "The application's own pool lets more requests in than can be served, so that they queue here instead of there, where their place in line could be shed or counted; and the connections use up max_client_conn.",
             Remedy = "Make the application's pool (Npgsql's Maximum Pool Size, the number of Gunicorn or Celery workers) no larger than what it keeps at work.",
         },
@@ -80,12 +80,14 @@ internal static class ClientRules
         {
             if (pool.Capacity == int.MaxValue) continue;
             var limit = input.ClientLimits.FirstOrDefault(l => IsNear(l) && (l.Database.Length == 0 || l.Database == pool.State.Database) && (l.User.Length == 0 || l.User == pool.State.User));
-            var isWanted = pool.IsPressed && !HolderRules.AreLong(input, pool);
-            if (limit is null && !isWanted) continue;
+            var isPressed = pool.IsPressed && !HolderRules.AreLong(input, pool);
+            var cannotGrow = isPressed && SizeRules.IsAtItsLimit(input, pool);
+            if (limit is null && !isPressed) continue;
             foreach (var application in pool.Applications)
             {
                 if (application.Connections < Math.Max(20, pool.Capacity * 4L)) continue;
-                if (!isWanted && application.MostWorking * 4 > application.Connections) continue;
+                // Connections with work to do are not too many while the pool can still grow.
+                if (!cannotGrow && application.MostWorking * 4 > application.Connections) continue;
                 var suggested = Math.Max(2, Math.Min(application.MostWorking, pool.Capacity));
                 yield return new Finding(
                     AdviceLevel.Info,

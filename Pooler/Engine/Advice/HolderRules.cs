@@ -12,9 +12,7 @@ internal static class HolderRules
     // Microseconds. Below, the way to the client and back is most of what is idle.
     private const double ShortTransaction = 5_000;
 
-    private const string Replication = "replication";
-
-    private static readonly int[] RoundSeconds = [5, 10, 15, 30, 60, 120, 300];
+    private static readonly int[] RoundSeconds = [30, 60, 120, 300, 600, 1800];
 
     public static readonly IReadOnlyList<AdviceRule> All =
     [
@@ -177,7 +175,7 @@ internal static class HolderRules
     /// at nothing, for that time. Replication has servers of its own, for as long as it likes.
     /// </summary>
     private static IEnumerable<HeldServer> Held(PoolView pool, TimeSpan time) => pool.Held.Where(h =>
-        h.Pin != Replication && (pool.State.Mode == PoolMode.Session ? h.StateFor : h.HeldFor) >= time);
+        h.Pin != PinReasons.Replication && (pool.State.Mode == PoolMode.Session ? h.StateFor : h.HeldFor) >= time);
 
     private static bool HoldsMost(PoolView pool, int held) => held > 0 && held * 2L >= Math.Min(pool.Capacity, Math.Max(1, pool.State.Servers));
 
@@ -187,7 +185,7 @@ internal static class HolderRules
 
     private static bool IsPinnedIdle(HeldServer held) => held is { Pin: not null, State: "idle" };
 
-    // Ten times what nearly all of them need, so that it hits only what has gone wrong.
+    // Ten times what nearly all of them need, and half a minute, so that it hits only what has gone wrong.
     private static int SuggestedLimit(PoolView pool, bool ofQueries)
     {
         var all = Figures.Of(pool.Intervals);

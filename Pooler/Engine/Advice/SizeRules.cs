@@ -47,6 +47,9 @@ internal static class SizeRules
         },
     ];
 
+    /// <summary>Whether clients of a pool wait that has as many servers as the database can serve.</summary>
+    public static bool IsAtItsLimit(AdviceInput input, PoolView pool) => SuggestionFor(input, pool) is { IsPossible: false };
+
     private static IEnumerable<Finding> FindTooSmall(AdviceInput input)
     {
         foreach (var pool in input.Pools)

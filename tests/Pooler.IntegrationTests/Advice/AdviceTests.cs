@@ -37,6 +37,16 @@ public sealed class AdviceTests(PostgresForPooler postgres) : PoolerTest(postgre
     }
 
     [Fact]
+    public async Task A_pool_that_a_limit_keeps_small_needs_a_higher_limit()
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = Start(20, s => s with { MaxDbConnections = 2 });
+        await using var load = await RepeatedQuery.StartAsync(pooler, database, 12, "SELECT pg_sleep(0.01)");
+        var item = await AdviceAsync(pooler, "pool-too-small");
+        Assert.Equal(("max_db_connections", "2", "4"), (item.Setting, item.Current, item.Suggested));
+    }
+
+    [Fact]
     public async Task Requests_behind_a_lock_are_told_as_long_transactions_and_not_as_a_small_pool()
     {
         var database = await NewDatabaseAsync();

@@ -140,13 +140,17 @@ public sealed class OtherRuleTests
     }
 
     [Theory]
-    [InlineData(40, 1, true, true)]
-    [InlineData(39, 1, true, false)]
-    [InlineData(40, 1, false, false)]
-    public void An_application_whose_own_pool_is_larger(int connections, int working, bool isPressed, bool found)
+    // Its connections, how many of them have work at most, whether clients wait, cores of the server.
+    [InlineData(40, 10, true, null, true)]
+    [InlineData(39, 9, true, null, false)]
+    [InlineData(40, 10, false, null, false)]
+    // All have work: while the pool can grow, it is the pool that is too small.
+    [InlineData(40, 40, true, null, false)]
+    [InlineData(40, 40, true, 2, true)]
+    public void An_application_whose_own_pool_is_larger(int connections, int working, bool isPressed, int? cores, bool found)
     {
         var interval = isPressed ? Interval(State(10, active: 10, waiting: 30, maxWait: 1200), 5000, 9.9, 60) : Interval(State(10, active: 5, idle: 5), 5000, 1);
-        var input = Input(Pool(interval.State, interval.Times(6), applications: [new ApplicationView("web", "10.0.0.1", connections, working)]));
+        var input = Input(Pool(interval.State, interval.Times(6), server: Server with { Cores = cores }, applications: [new ApplicationView("web", "10.0.0.1", connections, working)]));
         Assert.Equal(found, input.Finds("client-pools-too-large"));
     }
 
