@@ -196,8 +196,11 @@ public sealed class PageTests(PostgresForPooler postgres, Chromium chromium, Pag
         using var file = await http.GetAsync(Pooler.PublicPage.TrimEnd('/') + style, Cancelled);
         Assert.Contains("immutable", file.Headers.CacheControl!.ToString());
 
-        using var rebound = new HttpRequestMessage(HttpMethod.Get, Pooler.AdminPage) { Headers = { Host = "rebound.example" } };
-        Assert.Equal(HttpStatusCode.Forbidden, (await http.SendAsync(rebound, Cancelled)).StatusCode);
+        foreach (var path in new[] { "", "page/stream" })
+        {
+            using var rebound = new HttpRequestMessage(HttpMethod.Get, Pooler.AdminPage + path) { Headers = { Host = "rebound.example" } };
+            Assert.Equal(HttpStatusCode.Forbidden, (await http.SendAsync(rebound, HttpCompletionOption.ResponseHeadersRead, Cancelled)).StatusCode);
+        }
 
         Pooler.Write("http_page = 0");
         await http.PostAsync($"{Pooler.AdminPage}admin/reload", null, Cancelled);

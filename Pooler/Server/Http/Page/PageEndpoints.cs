@@ -39,7 +39,8 @@ internal sealed class PageEndpoints
         // Open pages ask every now and then: they would stand out in the metrics of HTTP without being of any interest.
         var group = app.MapGroup("").AddEndpointFilter(page.GuardAsync).DisableHttpMetrics();
         group.MapGet("/", page.Document);
-        group.MapGet(StreamPath, page.StreamAsync);
+        // As a route handler: filters do not apply to request delegates, and their results are dropped.
+        group.MapGet(StreamPath, (Delegate)page.StreamAsync);
         foreach (var asset in PageAssets.All) group.MapGet(asset.Path, (HttpContext context) => Send(context, asset));
     }
 

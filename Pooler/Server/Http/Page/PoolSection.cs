@@ -1,5 +1,4 @@
 using Pooler.Engine;
-using Pooler.Engine.Pools;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Server.Http.Page;
