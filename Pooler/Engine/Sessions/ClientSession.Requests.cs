@@ -268,7 +268,7 @@ internal sealed partial class ClientSession
                 return Verdict.Replaced;
             case Frontend.FunctionCall:
                 Begin(server, writer);
-                server.Outstanding.Enqueue(new Request(RequestKind.Query));
+                server.Outstanding.Enqueue(new Request(RequestKind.Query, Traced: TakeBatch()));
                 break;
             case Frontend.Sync:
                 if (_copyingIn && _copyDataSent)

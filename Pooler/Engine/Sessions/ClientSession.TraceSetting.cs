@@ -168,7 +168,8 @@ internal sealed partial class ClientSession
         var isWhole = message.Length == total;
         var reading = TraceCommand.TryRead(
             isWhole ? message[MessageHeader.Size..^1] : message[MessageHeader.Size..], isWhole, out var found, out statement, out isAlone);
-        if (reading == TraceReading.Found) command = found;
+        // A reset resets nothing where nothing has been set.
+        if (reading == TraceReading.Found && !(found.IsForServer && _trace is null)) command = found;
         return reading == TraceReading.Incomplete && message.Length > LongestReset ? TraceReading.None : reading;
     }
 
@@ -196,7 +197,7 @@ internal sealed partial class ClientSession
         {
             // It is answered here, when everything before it is, unless there is more in its batch.
             if (found.Verb == TraceVerb.Show && !_inBatch && server.Outstanding.Count > 0) return Verdict.AwaitAnswers;
-            if (found.Verb != TraceVerb.Show) command = found;
+            if (found.Verb != TraceVerb.Show && !(found.IsForServer && _trace is null)) command = found;
         }
         if (command is null)
         {
@@ -234,10 +235,10 @@ internal sealed partial class ClientSession
     }
 
     /// <summary>The error that the client gets in the place of the one that its malformed value was turned into.</summary>
-    public PgError? InPlaceOf(PgError error, TracedRequest? answered)
+    public static PgError? InPlaceOf(PgError error, TracedRequest? answered)
     {
         if (error.SqlState != SqlState.InvalidParameterValue || !error.Message.Contains("\"geqo\"", StringComparison.Ordinal)) return null;
-        foreach (var command in (answered ?? _trace?.Batch)?.Commands ?? [])
+        foreach (var command in answered?.Commands ?? [])
             if (command.IsMalformed) return TraceCommand.MalformedError(command.Value);
         return null;
     }

@@ -29,6 +29,9 @@ internal sealed partial class ClientSession
     /// <summary>Whether what the server answers is worth a note.</summary>
     public bool IsTraced => _trace is not null;
 
+    /// <summary>The extended batch that has begun and has no Sync yet, when it has something to do with tracing.</summary>
+    public TracedRequest? OpenBatch => _trace?.Batch;
+
     internal override ActivityContext TraceContext => _trace?.Waiting ?? default;
 
     private Tracing Tracing => _context.Engine.Tracing;
@@ -173,7 +176,7 @@ internal sealed partial class ClientSession
         var now = _context.Loop.Now;
         if (IsWorthTracing(now))
         {
-            var traced = server.Outstanding.FirstTraced ?? TakeBatch();
+            var traced = server.Outstanding.BeingAnswered(OpenBatch);
             TraceRequest(
                 traced, server.TransactionStatus != TransactionStatus.Idle, isLast: !server.Outstanding.HasRequestsBehindTheFirst, now,
                 error?.SqlState, reason);
@@ -195,6 +198,7 @@ internal sealed partial class ClientSession
         var isSlow = now - _requestStart >= _context.Engine.SlowRequests.SlowQuery;
         if (_requestStart == 0 || IsReplication || (context == default && _trace?.Transaction is null && !isSlow)) return;
         var server = _server!;
+        if (server.HasDoneNothingElse && reason is null) return;
         // One that was begun by an earlier request, or goes on behind this one.
         if (context != default && (isTransactionOpen || _transactionStart < _requestStart)) BeginTransactionSpan(context, server);
         var (parent, link) = (context, default(ActivityContext));

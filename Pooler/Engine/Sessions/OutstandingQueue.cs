@@ -138,14 +138,12 @@ internal sealed class OutstandingQueue
     }
 
     /// <summary>What tracing wants to know of the batch or query that is being answered.</summary>
-    public TracedRequest? FirstTraced
+    /// <param name="open">The same of the batch whose end has not been sent.</param>
+    public TracedRequest? BeingAnswered(TracedRequest? open)
     {
-        get
-        {
-            for (var i = 0; i < Count; i++)
-                if (this[i].EndsWithReady && this[i].Kind != RequestKind.OwnQuery) return this[i].Traced;
-            return null;
-        }
+        for (var i = 0; i < Count; i++)
+            if (this[i].EndsWithReady && this[i].Kind != RequestKind.OwnQuery) return this[i].Traced;
+        return open;
     }
 
     public void Clear()

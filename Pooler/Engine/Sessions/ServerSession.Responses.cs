@@ -235,7 +235,7 @@ internal sealed partial class ServerSession
         if (error.Severity is "FATAL" or "PANIC") _toldFatal = true;
         NoteReadOnly(error.SqlState);
         if (!Swallowing) AnsweredError ??= error.SqlState;
-        if (!Swallowing && client.IsTraced) _instead = client.InPlaceOf(error, Outstanding.FirstTraced);
+        if (!Swallowing && client.IsTraced) _instead = ClientSession.InPlaceOf(error, Outstanding.BeingAnswered(client.OpenBatch));
         if (_instead is not null) return true;
         if (!Swallowing || _toldFatal) return false;
         // A parameter that this server does not accept. The client's requests are already behind it on the wire, so both
@@ -262,7 +262,7 @@ internal sealed partial class ServerSession
     private void OnCommandComplete(ClientSession client, ReadOnlySpan<byte> tag)
     {
         NoteReset(tag);
-        if (client.IsTraced && !Swallowing) NoteCommand(tag);
+        if (client.IsTraced && !Swallowing) NoteCommand(client, tag);
         if (!TakesStatementsAway(tag)) return;
         if (Outstanding.Count > 0 && Outstanding.Peek().Kind == RequestKind.ForgetStatements) return;
         Statements.Clear();

@@ -13,7 +13,11 @@ internal sealed partial class ServerSession
     private ActivityContext _connectSpan;
     private string? _operation;
     private int _operations;
+    private int _ownCommands;
     private bool _isMixed;
+
+    /// <summary>All of the request was there only for the pooler's sake.</summary>
+    public bool HasDoneNothingElse => _ownCommands > 0 && _operations == 0 && AnsweredError is null;
 
     /// <summary>The transaction that has ended last was rolled back, as far as this was noted.</summary>
     public bool IsRolledBack { get; private set; }
@@ -44,7 +48,7 @@ internal sealed partial class ServerSession
     }
 
     /// <summary>A command of the request that is being answered is complete.</summary>
-    private void NoteCommand(ReadOnlySpan<byte> tag)
+    private void NoteCommand(ClientSession client, ReadOnlySpan<byte> tag)
     {
         tag = tag.TrimEnd("\0"u8).TrimEnd(" 0123456789"u8);
         string? operation = null;
@@ -52,6 +56,11 @@ internal sealed partial class ServerSession
             if (Ascii.Equals(tag, usual)) operation = usual;
         operation ??= Encoding.ASCII.GetString(tag);
         if (operation is "COMMIT" or "ROLLBACK") IsRolledBack = operation == "ROLLBACK";
+        if (operation is "SET" or "RESET" && _ownCommands < Outstanding.BeingAnswered(client.OpenBatch)?.OwnCommands)
+        {
+            _ownCommands++;
+            return;
+        }
         if (_operation is not null && _operation != operation) _isMixed = true;
         _operation ??= operation;
         _operations++;
@@ -61,7 +70,7 @@ internal sealed partial class ServerSession
     {
         AnsweredError = _operation = null;
         IsRolledBack = false;
-        _operations = 0;
+        _operations = _ownCommands = 0;
         _isMixed = false;
     }
 }

@@ -10,6 +10,9 @@ namespace Pooler.Engine.Sessions;
 /// <param name="atStart">The value that the client gave at its login: what a reset goes back to.</param>
 internal sealed class SessionTrace(TraceValue atStart)
 {
+    /// <summary>Nobody prepares more; names of which the server has refused the statement would pile up.</summary>
+    private const int MostNamed = 1000;
+
     private TraceValues _sent = new(atStart);
     private TraceValues _confirmed = new(atStart);
     private Dictionary<byte[], TraceCommand>? _named;
@@ -80,8 +83,8 @@ internal sealed class SessionTrace(TraceValue atStart)
     public void OnPrepared(ReadOnlySpan<byte> name, TraceCommand? command)
     {
         if (name.IsEmpty) _unnamed = command;
-        else if (command is not null) (_named ??= new(BytesComparer.Instance))[name.ToArray()] = command;
-        else OnStatementClosed(name);
+        else if (command is null) OnStatementClosed(name);
+        else if (_named is null || _named.Count < MostNamed) (_named ??= new(BytesComparer.Instance))[name.ToArray()] = command;
     }
 
     /// <summary>A portal is made of a statement.</summary>

@@ -6,6 +6,9 @@ namespace Pooler.Engine.Sessions;
 /// <param name="startedAt">When its first byte was forwarded, in loop microseconds.</param>
 internal sealed class TracedRequest(long startedAt)
 {
+    /// <summary>Of more commands in one request the last ones count.</summary>
+    private const int MostCommands = 64;
+
     private ActivityContext _context;
     private bool _isMarkedByComment;
     private List<TraceCommand>? _commands;
@@ -18,6 +21,9 @@ internal sealed class TracedRequest(long startedAt)
     /// <summary>What it says about pooler.traceparent, in order.</summary>
     public IReadOnlyList<TraceCommand> Commands => _commands ?? [];
 
+    /// <summary>How many commands are in it only for the pooler's sake.</summary>
+    public int OwnCommands { get; private set; }
+
     /// <summary>One of its texts says what it is part of: that goes before anything the session says, and the first before others.</summary>
     public void MarkByComment(in ActivityContext context)
     {
@@ -28,7 +34,10 @@ internal sealed class TracedRequest(long startedAt)
     /// <summary>It says something about pooler.traceparent: what it sets first marks the request itself.</summary>
     public void Add(TraceCommand command)
     {
-        (_commands ??= []).Add(command);
+        _commands ??= [];
+        if (_commands.Count == MostCommands) _commands.RemoveAt(0);
+        _commands.Add(command);
+        if (!command.IsForServer) OwnCommands++;
         if (_context == default) _context = command.Context;
     }
 

@@ -12,7 +12,8 @@ namespace Pooler.Engine.Telemetry;
 /// as its queries need it for their parent.
 /// </summary>
 /// <remarks>
-/// The loops work for many clients in turn and have no ambient activity: none is ever left behind on their threads.
+/// The loops work for many clients in turn and have no ambient activity: none is ever left behind on their threads, and
+/// that of another thread is neither a parent nor disturbed.
 /// Attribute names are those of OpenTelemetry's semantic conventions for database client calls where they have one.
 /// </remarks>
 internal sealed class Tracing(TimeProvider timeProvider)
@@ -36,13 +37,16 @@ internal sealed class Tracing(TimeProvider timeProvider)
     /// <param name="link">Another span that it has to do with.</param>
     public Activity? Begin(string name, ActivityKind kind, in ActivityContext parent, long startedAt, Pool pool, in ActivityContext link = default)
     {
+        var ambient = Activity.Current;
         Activity.Current = null;
         var span = Source.CreateActivity(name, kind, parent, tags: null, links: link == default ? null : [new ActivityLink(link)]);
-        if (span is null) return null;
-        span.SetStartTime(Wall(startedAt));
-        span.Start();
-        Activity.Current = null;
-        if (!span.IsAllDataRequested) return span;
+        if (span is not null)
+        {
+            span.SetStartTime(Wall(startedAt));
+            span.Start();
+        }
+        Activity.Current = ambient;
+        if (span is null || !span.IsAllDataRequested) return span;
         span.SetTag("db.system.name", "postgresql");
         span.SetTag("db.namespace", pool.Database.ServerDatabaseName);
         span.SetTag("db.client.connection.pool.name", $"{pool.Database.Name}/{pool.User.Name}");
@@ -55,9 +59,10 @@ internal sealed class Tracing(TimeProvider timeProvider)
     public void End(Activity? span, long endedAt)
     {
         if (span is null) return;
+        var ambient = Activity.Current;
         span.SetEndTime(Wall(endedAt));
         span.Stop();
-        Activity.Current = null;
+        Activity.Current = ambient;
     }
 
     /// <summary>Notes what went wrong.</summary>

@@ -43,6 +43,7 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
 
         using var idle = await old.LoginAsync(database, ("application_name", "idle one"));
         await idle.Query("SET TimeZone = 'Asia/Tokyo'").AskAsync();
+        await idle.Query("SET pooler.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'").AskAsync();
         await idle.Parse("mine", "SELECT $1::int + 1").Sync().AskAsync();
         using var inTransaction = await old.LoginAsync(database);
         await inTransaction.Query("BEGIN; CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 7 AS n").AskAsync(1);
@@ -62,6 +63,9 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
 
         Assert.Equal("Asia/Tokyo", await idle.ScalarAsync("SHOW TimeZone"));
         Assert.Equal("idle one", await idle.ScalarAsync("SHOW application_name"));
+        Assert.StartsWith("00-0af7651916cd43dd", await idle.ScalarAsync("SHOW pooler.traceparent"));
+        await idle.Query("RESET pooler.traceparent").AskAsync();
+        Assert.Equal("", await idle.ScalarAsync("SHOW pooler.traceparent"));
         Assert.Equal("2 D(42) C(SELECT 1) Z(I)", await idle.Bind("mine", "41").Execute().Sync().AskAsync());
         Assert.Equal("7", await inTransaction.ScalarAsync("SELECT n FROM t"));
         Assert.Equal("C(COMMIT) Z(I)", await inTransaction.Query("COMMIT").AskAsync());
