@@ -31,6 +31,13 @@ internal static class AdviceSection
     private static HtmlText Where(AdviceItem item) => item.Database.Length == 0 ? new HtmlText()
         : new HtmlText().Add($""" <span class="muted"><bdi>{item.Database}</bdi>{(item.User.Length == 0 ? "" : " / ")}<bdi>{item.User}</bdi></span>""");
 
-    private static HtmlText Change(AdviceItem item) => item.Setting.Length == 0 ? new HtmlText()
-        : new HtmlText().Add($"""<p class="change"><code>{item.Setting}</code> <span class="muted">now</span> <code>{(item.Current.Length == 0 ? "unset" : item.Current)}</code> <span class="muted">try</span> <code class="to">{item.Suggested}</code></p>""");
+    private static HtmlText Change(AdviceItem item)
+    {
+        var change = new HtmlText();
+        if (item.Setting.Length == 0) return change;
+        change.Add($"<code>{item.Setting}</code>");
+        if (item.Current.Length > 0) change.Add($""" <span class="muted">now</span> <code>{item.Current}</code>""");
+        if (item.Suggested.Length > 0) change.Add($""" <span class="muted">try</span> <code class="to">{item.Suggested}</code>""");
+        return new HtmlText().Add($"""<p class="change">{change}</p>""");
+    }
 }

@@ -28,12 +28,12 @@ internal static class HeldSection
     private static HtmlText Row(HeldServer held, bool isAdmin)
     {
         var application = held.ApplicationName.Length == 0 ? held.Client : Wording.Cut(held.ApplicationName, 60);
-        var state = new HtmlText().Add($"""{held.State} <span class="muted">{Wording.Duration(held.StateFor)}</span>""");
+        var state = new HtmlText().Add($"""{held.State} <span class="muted time">{Wording.Duration(held.StateFor)}</span>""");
         if (held.Pin is { } pin) state.Add($""" <span class="badge">pinned: {pin}</span>""");
         var row = new HtmlText().Add($"""
-            <tr role="row" data-key="{held.Client}">{Cells.Text("Held for", Wording.Duration(held.HeldFor), "number")}{Cells.Of("State", state)}
+            <tr role="row" data-key="{held.Client}">{Cells.Text("Held for", Wording.Duration(held.HeldFor), "number")}{Cells.Of("State", state, "state-of")}
             {Cells.Client("Client", held.ApplicationName, held.ClientUser, held.ClientAddress, held.Client)}{Cells.Pool("Pool", held.Database, held.User)}
-            {Cells.Text("Backend", $"pid {held.BackendProcess}")}{Cells.Sql("Query", held.Query, held.TraceId)}
+            {Cells.Text("Backend", $"pid {held.BackendProcess}", "code")}{Cells.Sql("Query", held.Query, held.TraceId)}
             """);
         if (isAdmin)
         {
