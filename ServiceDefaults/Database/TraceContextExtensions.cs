@@ -40,9 +40,10 @@ public static class TraceContextExtensions
 
     /// <summary>
     /// Makes everything that the connection runs from now on part of the current trace, prepared statements included, by
-    /// the session parameter <c>pooler.traceparent</c>. Dispose the result before the connection goes back to Npgsql's
-    /// pool, or the next user's statements would be told of this trace. Costs a round trip to the pooler, which does not
-    /// bother the server with it, at either end; nothing when no span is being recorded.
+    /// the session parameter <c>pooler.traceparent</c>. Dispose the result when transactions begun since have ended, and
+    /// before the connection goes back to Npgsql's pool: the next user's statements would become part of this trace.
+    /// Costs a round trip to the pooler, which does not bother the server with it, at either end; nothing when no span is
+    /// being recorded.
     /// </summary>
     /// <param name="connection">An open connection.</param>
     /// <param name="cancellationToken">Gives up.</param>
