@@ -226,7 +226,7 @@ public static partial class PoolerSettingsExtensions
 
     /// <summary>
     /// Sets from which length on a query counts as slow (<c>slow_query_time</c>): such are listed on the page and by SHOW
-    /// SLOW_QUERIES, and are spans of their own when their client sends no trace.
+    /// SLOW_REQUESTS, and are spans of their own when their client sends no trace.
     /// </summary>
     /// <param name="builder">The pooler.</param>
     /// <param name="time">The time; zero for none. The pooler's own default is a second.</param>
@@ -245,7 +245,7 @@ public static partial class PoolerSettingsExtensions
 
     /// <summary>
     /// Sets from which length on the wait for a server connection counts as slow (<c>slow_wait_time</c>): such are listed
-    /// on the page and in the console, and are spans of their own when their client sends no trace.
+    /// with the slow queries, and are spans of their own when their client sends no trace.
     /// </summary>
     /// <param name="builder">The pooler.</param>
     /// <param name="time">The time; zero for none. The pooler's own default is a tenth of a second.</param>

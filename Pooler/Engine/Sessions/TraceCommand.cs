@@ -109,7 +109,8 @@ internal sealed class TraceCommand
         if (reading == TraceReading.Incomplete || (!rest.IsEmpty && rest[0] != ';')) return TraceReading.None;
         command = found!;
         statement = begin..end;
-        isAlone = rest.TrimStart("; \t\r\n\f\v"u8).IsEmpty && isWhole;
+        while (rest is [(byte)';', ..]) rest = SkipSpace(rest[1..]);
+        isAlone = rest.IsEmpty && isWhole;
         return TraceReading.Found;
     }
 
@@ -216,5 +217,35 @@ internal sealed class TraceCommand
 
     private static bool IsWord(ReadOnlySpan<byte> word, ReadOnlySpan<byte> expected) => Ascii.EqualsIgnoreCase(word, expected);
 
-    private static ReadOnlySpan<byte> SkipSpace(ReadOnlySpan<byte> text) => text.TrimStart(" \t\r\n\f\v"u8);
+    /// <summary>Comments too: whoever marks all of its texts by a comment marks these as well.</summary>
+    private static ReadOnlySpan<byte> SkipSpace(ReadOnlySpan<byte> text)
+    {
+        while (true)
+        {
+            text = text.TrimStart(" \t\r\n\f\v"u8);
+            var last = text switch
+            {
+                [(byte)'-', (byte)'-', ..] => text.IndexOf((byte)'\n'),
+                [(byte)'/', (byte)'*', ..] => EndOfComment(text),
+                _ => int.MaxValue,
+            };
+            if (last == int.MaxValue) return text;
+            // One that does not end here takes all the rest.
+            text = last < 0 ? default : text[(last + 1)..];
+        }
+    }
+
+    // Comments of this kind nest (PostgreSQL documentation, 4.1.5).
+    private static int EndOfComment(ReadOnlySpan<byte> text)
+    {
+        var depth = 0;
+        for (var i = 0; i + 1 < text.Length; i++)
+        {
+            if (text[i] == '/' && text[i + 1] == '*') depth++;
+            else if (text[i] != '*' || text[i + 1] != '/') continue;
+            else if (--depth == 0) return i + 1;
+            i++;
+        }
+        return -1;
+    }
 }

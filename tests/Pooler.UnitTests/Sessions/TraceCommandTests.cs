@@ -34,6 +34,19 @@ public sealed class TraceCommandTests
     }
 
     [Theory]
+    [InlineData("SHOW pooler.traceparent /*traceparent='00-x'*/", true)]
+    [InlineData("/* an /* old */ one */ SHOW pooler.traceparent; /**/ -- over", true)]
+    [InlineData("-- first\nSHOW /* that */ pooler.traceparent -- last\n;", true)]
+    [InlineData("SHOW pooler.traceparent /* / * */; /***/ SHOW geqo", false)]
+    public void Comments_change_nothing(string sql, bool alone)
+    {
+        var text = Encoding.UTF8.GetBytes(sql);
+        Assert.True(TraceCommand.MayBegin(text));
+        Assert.Equal(TraceReading.Found, TraceCommand.TryRead(text, isWhole: true, out var command, out _, out var isAlone));
+        Assert.Equal((TraceVerb.Show, alone), (command.Verb, isAlone));
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("SELECT 1")]
     [InlineData("SET")]
