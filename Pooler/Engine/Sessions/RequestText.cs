@@ -1,5 +1,4 @@
 using Pooler.Engine.Pools;
-using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Sessions;
 

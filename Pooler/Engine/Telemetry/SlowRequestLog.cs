@@ -12,13 +12,9 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
     public const string Wait = "wait";
     public const string Query = "query";
 
-    /// <summary>How many of each kind are kept.</summary>
-    private const int Most = 100;
-
-    private static readonly TimeSpan KeptFor = TimeSpan.FromMinutes(15);
-
-    private readonly Slowest _waits = new();
-    private readonly Slowest _queries = new();
+    // Each kind for itself, or a thousand waits would push out the query that they waited for.
+    private readonly SlowestRequests _waits = new();
+    private readonly SlowestRequests _queries = new();
 
     /// <summary>Queries from this long on are slow, microseconds.</summary>
     public long SlowQuery { get; private set; } = long.MaxValue;
@@ -45,7 +41,7 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
         var isLogged = kind == Wait ? settings.LogSlowWaits : settings.LogSlowQueries;
         var now = timeProvider.GetUtcNow();
         // Where everything is slow, most of it is not even worth a text.
-        if (!isLogged && !kept.Wants(took, now)) return;
+        if (!isLogged && !kept.Wants(TimeSpan.FromMicroseconds(took), now)) return;
         var identity = client.Identity;
         var trace = client.TraceParent;
         var request = new SlowRequest(
@@ -69,51 +65,4 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
     }
 
     private static long Threshold(TimeSpan time) => time > TimeSpan.Zero ? time.Ticks / TimeSpan.TicksPerMicrosecond : long.MaxValue;
-
-    /// <summary>The slowest requests of one kind.</summary>
-    private sealed class Slowest
-    {
-        private readonly Lock _lock = new();
-        private readonly PriorityQueue<SlowRequest, TimeSpan> _requests = new();
-        private DateTimeOffset _oldest;
-
-        public bool Wants(long took, DateTimeOffset now)
-        {
-            lock (_lock)
-            {
-                if (_requests.Count == Most && now - _oldest > KeptFor) Forget(now);
-                return _requests.Count < Most || _requests.Peek().Duration.TotalMicroseconds < took;
-            }
-        }
-
-        public void Add(SlowRequest request)
-        {
-            lock (_lock)
-            {
-                if (_requests.Count == 0) _oldest = request.End;
-                if (_requests.Count < Most) _requests.Enqueue(request, request.Duration);
-                else _requests.EnqueueDequeue(request, request.Duration);
-            }
-        }
-
-        public SlowRequest[] Read(DateTimeOffset now)
-        {
-            lock (_lock)
-            {
-                Forget(now);
-                return [.. _requests.UnorderedItems.Select(i => i.Element)];
-            }
-        }
-
-        private void Forget(DateTimeOffset now)
-        {
-            var kept = _requests.UnorderedItems.Where(i => now - i.Element.End <= KeptFor).ToArray();
-            if (kept.Length < _requests.Count)
-            {
-                _requests.Clear();
-                _requests.EnqueueRange(kept);
-            }
-            _oldest = kept.Length == 0 ? now : kept.Min(i => i.Element.End);
-        }
-    }
 }
