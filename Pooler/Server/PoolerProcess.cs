@@ -21,7 +21,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
     private LogWriter? _log;
     private PoolerEngine? _engine;
     private IHost? _host;
-    private ILogger? _logger;
+    private ProcessLog? _messages;
     private IReadOnlyList<Socket> _passedSockets = [];
     private IReadOnlyList<string> _urls = [];
     private ServerReview? _review;
@@ -111,27 +111,27 @@ internal sealed class PoolerProcess(CommandLine commandLine)
                 // Not on the loop's thread: a service manager that is busy must not stop it.
                 PeriodEnded = figures => ThreadPool.QueueUserWorkItem(_ => _systemd.Status(figures)),
             }));
-        _logger = host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process");
-        foreach (var warning in ConfigurationReview.OfSettings(read)) _logger.LogWarning("{Warning}", warning.ToString());
-        if (user is not null) _logger.LogInformation("running as user {User}", user.Name);
+        _messages = new ProcessLog(host.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Process"));
+        foreach (var warning in ConfigurationReview.OfSettings(read)) _messages.Warning(warning.ToString());
+        if (user is not null) _messages.RunningAs(user.Name);
         // PgBouncer refuses; containers and their one-user images are why this does not.
-        else if (UnixUser.IsRoot) _logger.LogWarning("running as root: name another user with the setting user or the option -u");
-        if (pidFile is { ReplacedStale: true }) _logger.LogInformation("stale pidfile, removing");
-        if (DescriptorLimit.Describe(configuration) is { } limit) _logger.LogInformation("{Limit}", limit);
+        else if (UnixUser.IsRoot) _messages.RunningAsRoot();
+        if (pidFile is { ReplacedStale: true }) _messages.StalePidFile();
+        if (DescriptorLimit.Describe(configuration) is { } limit) _messages.DescriptorLimit(limit);
         if (commandLine.DaemonChild && configuration.Settings is { LogFile: "", Syslog: false })
-            _logger.LogWarning("running in the background with neither logfile nor syslog: nothing is logged from here on");
+            _messages.NothingLogged();
 
         try
         {
             _engine = host.Services.GetRequiredService<PoolerEngine>();
             _host = host;
-            if (commandLine.Reboot && _predecessor is null) _logger.LogInformation("old process not found, try to continue normally");
+            if (commandLine.Reboot && _predecessor is null) _messages.NoOldProcess();
             var group = FindSocketGroup(configuration.Settings.UnixSocketGroup);
             _engine.Start(_predecessor);
             // From here on there is no way back for the process before: what fails now is reported, and is no reason to end.
             if (_predecessor is not null) pidFile = TakeOverPidFile(configuration.Settings.PidFile);
             if (group is not null) GiveSocketsTo(group, configuration.Settings.UnixSocketGroup);
-            using var signals = new Signals(_engine, _logger, Stopping);
+            using var signals = new Signals(_engine, _messages, Stopping);
             if (!await TryStartAsync(host) && _predecessor is null)
             {
                 await _engine.ShutdownAsync(ShutdownMode.Immediate);
@@ -139,7 +139,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             }
 
             _status = $"Listening on {string.Join(", ", _engine.ListenEndPoints.Select(Text).Concat(PoolerHost.Addresses(host)))}";
-            _logger.LogInformation("process up: {Version}, {Runtime}, {Status}", ProgramVersion.Text, RuntimeInformation.FrameworkDescription, _status);
+            _messages.Up(ProgramVersion.Text, RuntimeInformation.FrameworkDescription, _status);
             _systemd.Ready(_status);
             using var watchdog = _systemd.StartWatchdog(_engine.PulseAsync);
             if (commandLine.DaemonChild) Daemon.Release();
@@ -150,17 +150,17 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             if (_predecessor is not null) pidFile?.Dispose();
             Stopping("Stopped");
             await host.StopAsync();
-            _logger.LogInformation("process ended");
+            _messages.Ended();
             return 0;
         }
         catch (PoolerStartException e)
         {
-            _logger.LogCritical("{Message}", e.Message);
+            _messages.StartFailed(e.Message);
             return 1;
         }
         catch (Exception e)
         {
-            _logger.LogCritical(e, "the pooler failed");
+            _messages.Failed(e);
             return 1;
         }
     }
@@ -187,7 +187,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            _logger!.LogError("pidfile: {Message}", e.Message);
+            _messages!.PidFileFailed(e.Message);
             return null;
         }
     }
@@ -205,7 +205,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             if (group.Own(socket)) continue;
             var complaint = $"cannot give {socket} to group {name}: {Marshal.GetLastPInvokeErrorMessage()} (unix_socket_group)";
             if (_predecessor is null) throw new PoolerStartException(complaint);
-            _logger!.LogError("{Complaint}", complaint);
+            _messages!.SocketGroupFailed(complaint);
         }
     }
 
@@ -225,13 +225,13 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         catch (Exception e) when (e is IOException or AddressInUseException or SocketException or FormatException or InvalidOperationException)
         {
             // Kestrel says which address it was; the cause behind it says nothing more.
-            _logger!.LogCritical("the HTTP endpoints cannot listen: {Message}", e.Message);
+            _messages!.HttpCannotListen(e.Message);
             return false;
         }
         catch (Exception e) when (_predecessor is not null)
         {
             // The clients of both processes are here now.
-            _logger!.LogCritical(e, "the HTTP endpoints could not be started");
+            _messages!.HttpFailed(e);
             return false;
         }
     }
@@ -247,15 +247,15 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         try
         {
             var result = _sources.Read(running);
-            foreach (var error in result.Errors) _logger!.LogError("{Error}", error.ToString());
+            foreach (var error in result.Errors) _messages!.Error(error.ToString());
             if (result.Configuration is not { } configuration)
             {
-                _logger!.LogError("reload failed: everything stays as it was");
+                _messages!.ReloadFailed();
                 return result;
             }
 
-            foreach (var warning in ConfigurationReview.OfSettings(result)) _logger!.LogWarning("{Warning}", warning.ToString());
-            _logger!.LogInformation("configuration reloaded");
+            foreach (var warning in ConfigurationReview.OfSettings(result)) _messages!.Warning(warning.ToString());
+            _messages!.Reloaded();
             _ = ReviewServersAsync(configuration);
             return result;
         }
@@ -278,7 +278,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
             var review = _review;
             if (review is null || !review.Demand.SequenceEqual(demand))
                 _review = review = new ServerReview(demand, await ConfigurationReview.OfServersAsync(configuration, tellsUnasked: false, _ended.Token));
-            foreach (var warning in review.Warnings) _logger!.LogWarning("{Warning}", warning.ToString());
+            foreach (var warning in review.Warnings) _messages!.Warning(warning.ToString());
         }
         catch (OperationCanceledException)
         {
@@ -286,7 +286,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
         catch (Exception e)
         {
-            _logger!.LogDebug(e, "the servers' settings could not be compared with the pools' sizes");
+            _messages!.ServersNotReviewed(e);
         }
     }
 
@@ -299,7 +299,7 @@ internal sealed class PoolerProcess(CommandLine commandLine)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            _logger!.LogError("logfile: {Message}", e.Message);
+            _messages!.LogFileFailed(e.Message);
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Pooler.Engine;
+using Pooler.Server.Logging;
 
 namespace Pooler.Server;
 
@@ -11,18 +12,18 @@ internal sealed class Signals : IDisposable
 {
     private readonly List<PosixSignalRegistration> _registrations = [];
     private readonly PoolerEngine _engine;
-    private readonly ILogger _logger;
+    private readonly ProcessLog _log;
     private readonly Action<string> _onShutdown;
     private int _shutdowns;
 
     /// <summary>Starts listening.</summary>
     /// <param name="engine">What obeys.</param>
-    /// <param name="logger">Where each signal is noted.</param>
+    /// <param name="log">Where each signal is noted.</param>
     /// <param name="onShutdown">Called before a shutdown begins, with its description.</param>
-    public Signals(PoolerEngine engine, ILogger logger, Action<string> onShutdown)
+    public Signals(PoolerEngine engine, ProcessLog log, Action<string> onShutdown)
     {
         _engine = engine;
-        _logger = logger;
+        _log = log;
         _onShutdown = onShutdown;
         Register(PosixSignal.SIGTERM, "SIGTERM", () => Shutdown("SIGTERM", ShutdownMode.WaitForClients, "shutting down, waiting for all clients disconnect"));
         Register(PosixSignal.SIGINT, "SIGINT", () => Shutdown("SIGINT", ShutdownMode.WaitForServers, "shutting down, waiting for all servers connections to be released"));
@@ -56,7 +57,7 @@ internal sealed class Signals : IDisposable
         }
         catch (Exception e)
         {
-            _logger.LogError(e, "{Signal} failed", name);
+            _log.SignalFailed(e, name);
         }
     }
 
@@ -71,7 +72,7 @@ internal sealed class Signals : IDisposable
             }
             catch (AdministrationException e)
             {
-                _logger.LogWarning("SIGHUP: {Reason}", e.Message);
+                _log.ReloadRefused(e.Message);
             }
         });
     }
@@ -95,7 +96,7 @@ internal sealed class Signals : IDisposable
     {
         if (_engine.IsShuttingDown)
         {
-            _logger.LogInformation("got SIGUSR2 while shutting down, ignoring");
+            _log.ResumeIgnored();
             return;
         }
 
@@ -115,7 +116,7 @@ internal sealed class Signals : IDisposable
     {
         if (Interlocked.Increment(ref _shutdowns) > 1 || _engine.IsShuttingDown)
         {
-            _logger.LogInformation("got {Signal} while shutting down, fast exit", signal);
+            _log.FastExit(signal);
             return _engine.ShutdownAsync(ShutdownMode.Immediate, isCommand: false);
         }
 
@@ -126,5 +127,5 @@ internal sealed class Signals : IDisposable
         return _engine.ShutdownAsync(mode, isCommand: false);
     }
 
-    private void Got(string signal, string consequence) => _logger.LogInformation("got {Signal}, {Consequence}", signal, consequence);
+    private void Got(string signal, string consequence) => _log.Signal(signal, consequence);
 }

@@ -55,7 +55,9 @@ public sealed class LogExportTests(PostgresForPooler postgres) : PoolerTest(post
         var stats = await RecordAsync(collector, "stats");
         Assert.StartsWith("stats: ", stats.Body);
         Assert.IsType<long>(stats.Attributes["pooler.stats.xacts_per_second"]);
+        Assert.Contains(collector.Logs, l => l.EventName == "process_up" && l.Attributes.ContainsKey("pooler.version"));
         Assert.All(collector.Logs, l => Assert.DoesNotContain("{OriginalFormat}", l.Attributes.Keys));
+        Assert.All(collector.Logs.Where(l => l.Source.Scope.StartsWith("Pooler", StringComparison.Ordinal)), l => Assert.NotEqual("", l.EventName));
         Assert.DoesNotContain(collector.Logs, l => l.Body.Contains("secret", StringComparison.Ordinal) || l.Attributes.Keys.Any(k => l.Attributes.Text(k)?.Contains("secret", StringComparison.Ordinal) == true));
     }
 
