@@ -1,5 +1,3 @@
-using Pooler.Engine.Telemetry;
-
 namespace Pooler.Engine.Console;
 
 /// <summary>SHOW HELD_SERVERS and SLOW_REQUESTS, our own.</summary>

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Pools;
-using Pooler.Engine.Protocol;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
