@@ -369,7 +369,7 @@ public sealed class PoolerEngine : IAsyncDisposable
             // Joins the loops' threads: must not run on one of them.
             await Task.Run(_loops.Stop).ConfigureAwait(false);
             _history.Dispose();
-            _core.Metrics.Dispose();
+            _core.Metrics.Stop();
             _advice.Dispose();
             _completion.TrySetResult();
         }
@@ -435,6 +435,7 @@ public sealed class PoolerEngine : IAsyncDisposable
     {
         await ShutdownAsync(ShutdownMode.Immediate, isCommand: false).ConfigureAwait(false);
         _listener.Dispose();
+        _core.Metrics.Dispose();
     }
 
     private void Use(PoolerConfiguration configuration)

@@ -2,6 +2,7 @@ using System.Net;
 using Npgsql;
 using Pooler.Engine.Telemetry.Metrics;
 using Testing;
+using Testing.Otlp;
 using Xunit;
 
 namespace Pooler.IntegrationTests.Process;
@@ -68,6 +69,32 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
     }
 
     [Fact]
+    public async Task The_last_export_has_what_was_counted_last()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals");
+        await using var collector = await OtlpReceiver.StartAsync();
+        // The next export would be an hour from now.
+        (string, string)[] telemetry =
+            [.. collector.Environment(OtlpReceiver.Http).Select(v => (v.Key, v.Key == "OTEL_METRIC_EXPORT_INTERVAL" ? "3600000" : v.Value!))];
+        await using var pooler = await StartAsync(postgres.Server.Port, telemetry);
+        await using (var connection = await ConnectAsync(postgres.Server.Password))
+        {
+            for (var i = 0; i < 20; i++)
+            {
+                await using var command = new NpgsqlCommand("SELECT 1", connection);
+                await command.ExecuteScalarAsync(TestContext.Current.CancellationToken);
+            }
+        }
+        pooler.Signal(15);
+        Assert.Equal(0, await pooler.ExitAsync());
+
+        OtlpPoint Last(string name) => collector.Points.Last(p => p.Name == name && p.Attributes.Text("db.client.connection.pool.name") == $"postgres/{postgres.Server.User}");
+        Assert.InRange(Last("pooler.queries").Value, 20, 30);
+        Assert.Equal(Last("pooler.queries").Value, Last("pooler.query.duration").Count);
+        Assert.Equal(1, Last("pooler.client.logins").Value);
+    }
+
+    [Fact]
     public async Task A_wrong_password_is_refused()
     {
         await using var pooler = await StartAsync(postgres.Server.Port);
@@ -113,12 +140,13 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
         Assert.Equal(0, await pooler.ExitAsync());
     }
 
-    private async Task<PoolerProgram> StartAsync(int serverPort)
+    private async Task<PoolerProgram> StartAsync(int serverPort, params (string, string)[] more)
     {
         var pooler = PoolerProgram.Start(
-            _directory.Path, [], ("DATABASES_HOST", "127.0.0.1"), ("DATABASES_PORT", $"{serverPort}"),
+            _directory.Path, [],
+            [.. more, ("DATABASES_HOST", "127.0.0.1"), ("DATABASES_PORT", $"{serverPort}"),
             ("DATABASES_USER", postgres.Server.User), ("DATABASES_PASSWORD", postgres.Server.Password), ("POOLER_LISTEN_PORT", $"{_port}"),
-            ("POOLER_UNIX_SOCKET_DIR", ""), ("POOLER_AUTH_TYPE", "scram-sha-256"), ("POOLER_DEFAULT_POOL_SIZE", "25"), ("HTTP_PORTS", $"{_httpPort}"));
+            ("POOLER_UNIX_SOCKET_DIR", ""), ("POOLER_AUTH_TYPE", "scram-sha-256"), ("POOLER_DEFAULT_POOL_SIZE", "25"), ("HTTP_PORTS", $"{_httpPort}")]);
         await pooler.UpAsync();
         return pooler;
     }

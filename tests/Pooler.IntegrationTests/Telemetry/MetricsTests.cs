@@ -87,11 +87,15 @@ public sealed class MetricsTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task A_server_that_cannot_be_reached_is_a_failure_of_that_kind()
     {
         var port = Process.PoolerProgram.FreePort();
-        await using var pooler = RunningPooler.Start(Postgres, AnyVariant, database: d => d with { Port = port });
+        await using var pooler = RunningPooler.Start(
+            Postgres, AnyVariant, s => s with { QueryWaitTimeout = TimeSpan.FromMilliseconds(200), ServerLoginRetry = TimeSpan.FromMinutes(5) },
+            d => d with { Port = port });
 
         await RefusedAsync(pooler, "shop", PostgresForPooler.Trusted);
 
-        Assert.Equal(1, Value(pooler, "pooler.server.connect.failures", "shop", "unreachable"));
+        Assert.Equal(1, Value(pooler, "pooler.timeouts", "shop", "query_wait_timeout"));
+        Assert.Equal(1, Value(pooler, "pooler.client.login.failures", "wait_timeout"));
+        await Eventually.TrueAsync(() => Value(pooler, "pooler.server.connect.failures", "shop", "unreachable") == 1, cancellationToken: Cancelled);
         Assert.Equal(0, Value(pooler, "pooler.server.connect.failures", "shop", "other"));
         Assert.Equal(0, Family(pooler, "db.client.connection.create_time").Samples.Sum(s => s.Times!.Count));
     }

@@ -56,9 +56,17 @@ public sealed class PoolerMetrics : IDisposable
     public void Dispose()
     {
         _timer?.Dispose();
-        // What was counted in the last second is to be in the last export.
-        OnTick();
         _meter.Dispose();
+    }
+
+    /// <summary>
+    /// The engine has ended: what was counted in the last second is to be in the last export, which is still to come. Until
+    /// <see cref="Dispose"/> the instruments can be observed.
+    /// </summary>
+    internal void Stop()
+    {
+        _timer?.Dispose();
+        OnTick();
     }
 
     /// <summary>Begins to feed the histograms.</summary>
