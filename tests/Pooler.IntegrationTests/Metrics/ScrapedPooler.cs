@@ -140,5 +140,7 @@ public sealed class ScrapedPooler(PostgresForPooler postgres) : IAsyncLifetime
         using var client = await RawClient.ConnectAsync(EndPoint);
         await client.Startup(database, user).Query("SELECT 1").SendAsync();
         await client.ReadToEndAsync();
+        // Some are refused at once: nobody tries without a pause.
+        await Task.Delay(TimeSpan.FromMilliseconds(50), _stop.Token);
     }
 }
