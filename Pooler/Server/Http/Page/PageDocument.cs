@@ -7,6 +7,9 @@ internal sealed record PagePart(string Id, Func<HtmlText> Draw)
 {
     /// <summary>While this is the same object the part is known to be the same; null: it has to be drawn to find out.</summary>
     public object? Source { get; init; }
+
+    /// <summary>The pool that has to be open for this to be seen; null: it is always to be seen.</summary>
+    public string? Within { get; init; }
 }
 
 /// <summary>The whole page, and the parts of it that are sent again when they have changed.</summary>
@@ -22,8 +25,8 @@ internal static class PageDocument
         foreach (var pool in model.Pools)
         {
             yield return new(pool.Id + "-row", () => PoolSection.Row(pool));
-            yield return new(pool.Id + "-counts", () => PoolSection.Counts(pool, isAdmin));
-            yield return new(pool.Id + "-charts", () => PoolSection.Charts(pool)) { Source = pool.History.Count > 0 ? pool.History[^1] : null };
+            yield return new(pool.Id + "-counts", () => PoolSection.Counts(pool, isAdmin)) { Within = pool.Id };
+            yield return new(pool.Id + "-charts", () => PoolSection.Charts(pool)) { Within = pool.Id, Source = pool.History.Count > 0 ? pool.History[^1] : null };
         }
         yield return new("held", () => HeldSection.Draw(model, isAdmin));
         yield return new("slow", () => SlowSection.Draw(model));

@@ -84,6 +84,7 @@ internal sealed class PageEndpoints
             return Results.Problem("too many pages are open", statusCode: StatusCodes.Status503ServiceUnavailable);
         }
 
+        var open = context.Request.Query["open"] is [{ } ids] ? ids.Split(',').ToHashSet() : null;
         using var watcher = FeedOf(context).Watch();
         // Without the first of them, open pages would hold up the end of the process.
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stopping, context.RequestAborted);
@@ -98,7 +99,7 @@ internal sealed class PageEndpoints
                 var frame = await watcher.NextAsync(ended.Token);
                 using var patience = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
                 patience.CancelAfter(Patience);
-                foreach (var part in frame.Since(watcher.Seen)) await context.Response.Body.WriteAsync(part, patience.Token);
+                foreach (var part in frame.Since(watcher.Seen, open)) await context.Response.Body.WriteAsync(part, patience.Token);
                 await context.Response.Body.FlushAsync(patience.Token);
                 watcher.HasSeen(frame);
             }

@@ -44,10 +44,11 @@ internal sealed class PageFrame
 
     /// <summary>What has changed since a frame, as server-sent events; always at least the time.</summary>
     /// <param name="seen">The frame's number; 0 for all there is.</param>
-    public IEnumerable<ReadOnlyMemory<byte>> Since(long seen)
+    /// <param name="open">The pools that are open at the watcher's; null: all. Of many pools that are closed nobody sees more than the rows.</param>
+    public IEnumerable<ReadOnlyMemory<byte>> Since(long seen, IReadOnlySet<string>? open)
     {
         foreach (var part in InOrder)
-            if (part.ChangedIn > seen) yield return part.Event;
+            if (part.ChangedIn > seen && (open is null || part.Within is null || open.Contains(part.Within))) yield return part.Event;
         yield return Encoding.UTF8.GetBytes($"event: time\ndata: {At.UtcDateTime:yyyy-MM-dd'T'HH:mm:ss'Z'}\n\n");
     }
 
@@ -56,6 +57,8 @@ internal sealed class PageFrame
         public string Id => part.Id;
 
         public object? Source => part.Source;
+
+        public string? Within => part.Within;
 
         public string Html { get; } = html;
 

@@ -5,8 +5,6 @@
 const live = document.getElementById("live");
 const announcement = document.getElementById("status");
 
-// Times
-
 const clockOf = moment => moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 function showLocalTimes(root) {
@@ -21,7 +19,6 @@ function showLocalTimes(root) {
   }
 }
 
-// Updating in place
 // Elements stay who they are, so that focus, selection, scrolling and what the reader has opened stay, too.
 
 const keyOf = node => node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key : undefined;
@@ -101,8 +98,6 @@ function showPart(html) {
   if (latest.id === "pools") filterPools();
 }
 
-// The stream
-
 let stream;
 let lost = false;
 
@@ -113,7 +108,9 @@ function tell(state, text) {
 
 function follow() {
   stream?.close();
-  stream = new EventSource(live.dataset.stream);
+  // Of pools that are closed only the rows are sent.
+  const open = [...document.querySelectorAll(".pool[open]")].map(pool => pool.id);
+  stream = new EventSource(`${live.dataset.stream}?open=${open.join(",")}`);
   stream.addEventListener("part", event => showPart(event.data));
   stream.addEventListener("time", event => {
     tell("live", `Live, ${clockOf(new Date(event.data))}`);
@@ -134,6 +131,13 @@ function say(text, isBad = false) {
   announcement.className = `wrap ${isBad ? "bad" : ""}`;
 }
 
+let reopening;
+document.addEventListener("toggle", event => {
+  if (!event.target.matches(".pool") || document.hidden) return;
+  clearTimeout(reopening);
+  reopening = setTimeout(follow, 100);
+}, true);
+
 document.addEventListener("visibilitychange", () => {
   // Nobody looks: nothing has to be drawn.
   if (!document.hidden) follow();
@@ -144,8 +148,6 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("pagehide", () => stream?.close());
 addEventListener("pageshow", event => { if (event.persisted) follow(); });
-
-// Filter
 
 const filterFrom = 10;
 
@@ -158,8 +160,6 @@ function filterPools() {
 }
 
 document.addEventListener("input", event => { if (event.target.id === "filter") filterPools(); });
-
-// Commands
 
 const keyName = "pooler-admin-key";
 
