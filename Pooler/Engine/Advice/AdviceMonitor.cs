@@ -14,6 +14,7 @@ internal sealed class AdviceMonitor(Func<AdviceInput?> look, TimeProvider timePr
     private volatile IReadOnlyList<AdviceItem> _items = [];
     private ITimer? _timer;
     private int _isLooking;
+    private bool _hasFailed;
 
     /// <summary>What is advised now, warnings first. Any thread.</summary>
     public IReadOnlyList<AdviceItem> Items => _items;
@@ -31,11 +32,13 @@ internal sealed class AdviceMonitor(Func<AdviceInput?> look, TimeProvider timePr
         try
         {
             if (look() is { } input) Judge(input);
+            _hasFailed = false;
         }
         catch (Exception e)
         {
-            // Of a timer's callback it would end the process.
-            log.AdviceFailed(e);
+            // Of a timer's callback it would end the process. Told once: what fails now will fail at the next looks.
+            if (!_hasFailed) log.AdviceFailed(e);
+            _hasFailed = true;
         }
         finally
         {

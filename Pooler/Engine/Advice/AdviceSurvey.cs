@@ -23,15 +23,14 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     {
         if (Core.IsSuspended || Core.IsHandingOver || Core.Departure is not null || Core.RefusesLogins is not null) return null;
         var configuration = engine.Configuration;
-        var pools = Core.Directory.Pools.ToArray();
+        // A database made from * that was forgotten and has come back has another pool, beside the old one that nobody uses.
+        var states = EngineSnapshot.TakePools(Core).Where(p => Core.Directory.KnownDatabase(p.Pool.Database.Name) == p.Pool.Database).ToArray();
+        Pool[] pools = [.. states.Select(p => p.Pool)];
         _memory.Look(pools);
-        var states = engine.Snapshot().Pools.ToDictionary(p => (p.Database, p.User));
         var histories = engine.History().ToDictionary(h => (h.Database, h.User), h => h.Intervals);
         var applications = _memory.ApplicationsByPool();
         var held = engine.HeldServers().ToLookup(h => (h.Database, h.User));
-        // One that has come between the two looks will be in the next.
-        pools = [.. pools.Where(p => states.ContainsKey(KeyOf(p)))];
-        foreach (var pool in pools) AskServer(pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)));
+        foreach (var (pool, state) in states) AskServer(pool, state, histories.GetValueOrDefault(KeyOf(pool)));
         var servers = ServersOf(configuration, pools);
         return new AdviceInput
         {
@@ -40,9 +39,9 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             Configuration = configuration,
             Pools =
             [
-                .. pools.Select(pool => View(
-                    pool, states[KeyOf(pool)], histories.GetValueOrDefault(KeyOf(pool)) ?? [], [.. held[KeyOf(pool)]], [.. applications[pool]],
-                    servers[ServerOf(pool)], configuration.Settings)),
+                .. states.Select(p => View(
+                    p.Pool, p.Snapshot, histories.GetValueOrDefault(KeyOf(p.Pool)) ?? [], [.. held[KeyOf(p.Pool)]], [.. applications[p.Pool]],
+                    servers[ServerOf(p.Pool)], configuration.Settings)),
             ],
             Servers = [.. servers.Values],
             Hosts = engine.Hosts(),
