@@ -2,6 +2,7 @@ using System.Text.RegularExpressions;
 using LocalRun.Processes;
 using LocalRun.Provisioning;
 using Testing;
+using Testing.Otlp;
 using Xunit;
 
 namespace LocalRun.Tests.Stacks;
@@ -44,14 +45,21 @@ public sealed partial class KeptManifestTests
     }
 
     [Fact]
-    public async Task Without_the_pool_the_same_services_take_the_same_load()
+    public async Task Without_the_pool_the_same_services_take_the_same_load_and_tell_of_it()
     {
-        var load = await Runner.RunAsync(Manifest, "--direct", "--load-test");
+        await using var collector = await OtlpReceiver.StartAsync();
+        var load = await Runner.RunAsync(Manifest, collector.Environment(OtlpReceiver.Http), "--direct", "--load-test");
 
         Assert.True(load.Succeeded, load.AllOutput);
         Assert.Matches(@"Success:\s+100/100", load.Output);
         Assert.DoesNotContain("pooler", load.Output, StringComparison.Ordinal);
         Assert.Contains("Stopping web", load.Output, StringComparison.Ordinal);
+
+        // Services send what is left when they stop.
+        Assert.DoesNotContain(collector.Spans, span => span.Source.Service == "pooler");
+        var requests = collector.Spans.Where(span => span is { Source.Service: "web", Name: "POST /api/public/auth/" }).ToList();
+        Assert.Equal(100, requests.Count);
+        Assert.All(requests, request => Assert.Contains(collector.Spans, span => span.ParentId == request.Id && span.Source.Scope == "Npgsql"));
     }
 
     private static async Task<string> PsqlAsync(Runner runner, string name, string sql)

@@ -68,7 +68,15 @@ internal sealed class Runner : IAsyncDisposable
 
     /// <summary>Runs one of the commands that end by themselves.</summary>
     public static Task<CommandResult> RunAsync(string manifest, params string[] arguments) =>
-        new Command(DotNet.Program(), [Repository.Program("LocalRun", "LocalRun"), "--manifest", manifest, "--no-build", .. arguments]).RunAsync();
+        RunAsync(manifest, new Dictionary<string, string?>(), arguments);
+
+    public static Task<CommandResult> RunAsync(string manifest, IReadOnlyDictionary<string, string?> environment, params string[] arguments)
+    {
+        var command = new Command(DotNet.Program(), [Repository.Program("LocalRun", "LocalRun"), "--manifest", manifest, "--no-build", .. arguments]);
+        foreach (var (name, value) in environment)
+            command.Environment[name] = value;
+        return command.RunAsync();
+    }
 
     /// <summary>Waits for a text in the output.</summary>
     public async Task SaysAsync(string text)
