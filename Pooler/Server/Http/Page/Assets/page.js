@@ -20,7 +20,6 @@ function showLocalTimes(root) {
 }
 
 // Elements stay who they are, so that focus, selection, scrolling and what the reader has opened stay, too.
-
 const keyOf = node => node.nodeType === Node.ELEMENT_NODE ? node.id || node.dataset.key : undefined;
 
 function isSelected(node) {
