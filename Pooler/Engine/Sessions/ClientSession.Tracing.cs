@@ -101,18 +101,19 @@ internal sealed partial class ClientSession
     private void TraceBeforeWait(ReadOnlySpan<byte> data)
     {
         if (!Tracing.IsListening) return;
-        var context = default(ActivityContext);
+        var (context, isMarked) = (default(ActivityContext), false);
         for (var more = true; more && data.Length >= MessageHeader.Size;)
         {
             var total = MessageHeader.Length(data) + 1L;
             if (total < MessageHeader.Size || total > data.Length) break;
             var message = data[..(int)total];
-            if (message[0] is Frontend.Query or Frontend.Parse && (TryReadMark(message, total, out context) || TryReadSetting(message, out context))) break;
+            isMarked = message[0] is Frontend.Query or Frontend.Parse && (TryReadMark(message, total, out context) || TryReadSetting(message, out context));
+            if (isMarked) break;
             // Not the end with a Query: Npgsql sends BEGIN as one ahead of a transaction's first statement, which has the mark.
             more = message[0] != Frontend.Sync;
             data = data[(int)total..];
         }
-        if (context == default && _trace is not null) context = _trace.Sent.Context;
+        if (!isMarked && _trace is not null) context = _trace.Sent.Context;
         if (!context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded)) context = default;
         if (context != default) NeedTrace();
         if (_trace is not null) _trace.Waiting = context;
@@ -215,7 +216,9 @@ internal sealed partial class ClientSession
             }
             if (sqlState is not null) Tracing.NoteError(transaction, sqlState, reason);
         }
-        var span = Tracing.Begin("query", ActivityKind.Client, parent, traced?.StartedAt ?? _requestStart, Pool, link);
+        // In a pipeline it may have been sent before its transaction could begin.
+        var startedAt = Math.Max(traced?.StartedAt ?? _requestStart, parent == context ? 0 : _transactionStart);
+        var span = Tracing.Begin("query", ActivityKind.Client, parent, startedAt, Pool, link);
         if (span is not null) _traceParent = span.Id;
         Describe(span, server);
         server.NoteOperation(span);

@@ -38,12 +38,12 @@ internal sealed class TracedRequest(long startedAt)
         if (_commands.Count == MostCommands) _commands.RemoveAt(0);
         _commands.Add(command);
         if (!command.IsForServer) OwnCommands++;
-        if (_context == default) _context = command.Context;
+        if (!_isMarkedByComment && _context == default) _context = command.Context;
     }
 
     /// <summary>It says nothing itself: what the session says holds.</summary>
     public void MarkBySession(TraceValue value)
     {
-        if (_context == default && _commands is null) _context = value.Context;
+        if (!_isMarkedByComment && _context == default && _commands is null) _context = value.Context;
     }
 }

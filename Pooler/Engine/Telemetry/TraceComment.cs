@@ -19,6 +19,8 @@ internal static class TraceComment
     private const int MostParameterTypes = 128;
 
     /// <summary>The text of a Query, without its terminator. What is not marked costs a look at the last bytes.</summary>
+    /// <param name="sql">The text.</param>
+    /// <param name="context">The client's span; the default when its trace is not recorded.</param>
     public static bool TryRead(ReadOnlySpan<byte> sql, out ActivityContext context)
     {
         context = default;
@@ -68,17 +70,13 @@ internal static class TraceComment
         }
         if (parent.IsEmpty) return false;
         if (parent.Contains((byte)'%')) parent = Encoding.UTF8.GetBytes(Decode(parent));
-        return TraceParent.TryRead(parent, null, out context)
-            && (!context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded) || state.IsEmpty || TryAdd(Decode(state), ref context));
+        if (!TraceParent.IsValid(parent, out var isSampled)) return false;
+        return !isSampled || TraceParent.TryRead(parent, state.IsEmpty ? null : ValidState(Decode(state)), out context);
     }
 
     // An invalid state does not make the parent invalid.
-    private static bool TryAdd(string state, ref ActivityContext context)
-    {
-        if (state.Length <= TraceParent.LongestState && !state.AsSpan().ContainsAnyExceptInRange(' ', '~'))
-            context = new ActivityContext(context.TraceId, context.SpanId, context.TraceFlags, state, isRemote: true);
-        return true;
-    }
+    private static string? ValidState(string state) =>
+        state.Length <= TraceParent.LongestState && !state.AsSpan().ContainsAnyExceptInRange(' ', '~') ? state : null;
 
     // A quote in a value has a backslash in front.
     private static int EndOf(ReadOnlySpan<byte> value)

@@ -23,16 +23,22 @@ internal static class TraceParent
     public static bool TryRead(ReadOnlySpan<byte> text, string? state, out ActivityContext context)
     {
         context = default;
+        if (!IsValid(text, out var isSampled)) return false;
+        context = new ActivityContext(
+            ActivityTraceId.CreateFromUtf8String(text[TraceIdAt..(SpanIdAt - 1)]), ActivitySpanId.CreateFromUtf8String(text[SpanIdAt..(FlagsAt - 1)]),
+            isSampled ? ActivityTraceFlags.Recorded : ActivityTraceFlags.None, state, isRemote: true);
+        return true;
+    }
+
+    /// <summary>Whether it can be read, and its trace is recorded: what is not recorded need not be read any further.</summary>
+    public static bool IsValid(ReadOnlySpan<byte> text, out bool isSampled)
+    {
+        isSampled = false;
         if (text.Length < Length || text[2] != '-' || text[SpanIdAt - 1] != '-' || text[FlagsAt - 1] != '-') return false;
         if (!TryReadByte(text, out var version) || version == 0xff || !TryReadByte(text[FlagsAt..], out var flags)) return false;
         if (version == 0 ? text.Length > Length : text.Length > Length && text[Length] != '-') return false;
-        var traceId = text[TraceIdAt..(SpanIdAt - 1)];
-        var spanId = text[SpanIdAt..(FlagsAt - 1)];
-        if (!IsId(traceId) || !IsId(spanId)) return false;
-        context = new ActivityContext(
-            ActivityTraceId.CreateFromUtf8String(traceId), ActivitySpanId.CreateFromUtf8String(spanId),
-            (ActivityTraceFlags)flags & ActivityTraceFlags.Recorded, state, isRemote: true);
-        return true;
+        isSampled = (flags & (byte)ActivityTraceFlags.Recorded) != 0;
+        return IsId(text[TraceIdAt..(SpanIdAt - 1)]) && IsId(text[SpanIdAt..(FlagsAt - 1)]);
     }
 
     /// <summary>The same of characters, for values that do not come from the wire's messages.</summary>

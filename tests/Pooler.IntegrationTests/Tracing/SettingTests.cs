@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Net;
+using LocalRun.Processes;
+using LocalRun.Provisioning;
 using Npgsql;
 using Pooler.Engine.Configuration;
 using Testing;
@@ -321,6 +323,24 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
         Assert.Equal("query(client)", await _spans.TreeAsync(mark, 1));
         Assert.Equal(mark.Value, await client.ScalarAsync("SHOW pooler.traceparent"));
         Assert.Equal("", await client.ScalarAsync("SELECT coalesce(current_setting('pooler.traceparent', true), '')"));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Psql_may_mark_its_session_by_its_environment_or_by_SET(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        var (login, set) = (RecordedSpans.NewMark(), RecordedSpans.NewMark());
+        var psql = new Command(await Tools.PsqlAsync(cancellationToken: Cancelled), "-X", "-t", "-A", "-c", "SELECT 1",
+            "-c", $"SET pooler.traceparent = '{set.Value}'", "-c", "SELECT 2; SELECT 3", "-c", "SHOW pooler.traceparent");
+        foreach (var (name, value) in pooler.Environment(database)) psql.Environment[name] = value;
+        psql.Environment["PGOPTIONS"] = "-c pooler.traceparent=" + login.Value;
+
+        var output = await psql.RunCheckedAsync(Cancelled);
+
+        Assert.Equal(["1", "SET", "2", "3", set.Value], output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Equal("BATCH SELECT", Assert.Single(await _spans.OfAsync(set, 1)).GetTagItem("db.operation.name"));
+        Assert.Single(await _spans.OfAsync(login, 1), s => s.OperationName == "query");
     }
 
     private static string Shown(Mark mark) => $"{mark.Value.Length} characters";

@@ -81,6 +81,23 @@ public sealed class TraceCommentTests
         }
     }
 
+    [Theory]
+    [InlineData("SELECT 1")]
+    [InlineData("SELECT 1 /* a hint */")]
+    [InlineData("SELECT 1 /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00',tracestate='x%3Dy'*/")]
+    public void What_is_not_to_be_recorded_allocates_nothing(string sql)
+    {
+        var text = Encoding.UTF8.GetBytes(sql);
+        var isMarked = TraceComment.TryRead(text, out var context);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+
+        for (var i = 0; i < 100; i++) TraceComment.TryRead(text, out context);
+
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(sql.Contains("traceparent"), isMarked);
+        Assert.Equal(default, context);
+    }
+
     [Fact]
     public void Whatever_the_bytes_nothing_is_thrown()
     {
