@@ -104,6 +104,12 @@ internal sealed class RunningPooler : IAsyncDisposable
         _engine.Reload();
     }
 
+    /// <summary>
+    /// Reads other settings. A limit of time that a test waits for begins here: set at the start it would hold for the logins
+    /// before it, too, which may take longer on a busy machine.
+    /// </summary>
+    public void Change(Func<PoolerSettings, PoolerSettings> change) => Reload(c => c with { Settings = change(c.Settings) });
+
     /// <summary>The counts of the pool of a database; zeros before it exists.</summary>
     public PoolSnapshot Pool(string database, string user = PostgresForPooler.Trusted) =>
         _engine.Snapshot().Pools.FirstOrDefault(p => p.Database == database && p.User == user)

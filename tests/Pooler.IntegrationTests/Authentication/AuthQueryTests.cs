@@ -238,12 +238,14 @@ public sealed class AuthQueryTests(PostgresForPooler postgres) : PoolerTest(post
     public async Task A_login_waits_for_an_exhausted_pool_no_longer_than_query_wait_timeout(Variant variant)
     {
         var role = await NewRoleAsync();
-        await using var pooler = Start(variant, s => s with { DefaultPoolSize = 1, QueryWaitTimeout = TimeSpan.FromMilliseconds(300) });
+        await using var pooler = Start(variant, s => s with { DefaultPoolSize = 1 });
         await using var holder = await ConnectAsync(pooler, Postgres.Server.User, Postgres.Server.Password);
         await ExecuteAsync(holder, "BEGIN");
+        pooler.Change(s => s with { QueryWaitTimeout = TimeSpan.FromMilliseconds(300) });
 
         await AssertRefusedAsync("08P01", pooler, role, Password, message: "query_wait_timeout");
 
+        pooler.Change(s => s with { QueryWaitTimeout = TimeSpan.FromMinutes(1) });
         await ExecuteAsync(holder, "COMMIT");
         await AssertLoginAsync(pooler, role, Password);
     }

@@ -271,7 +271,7 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
         {
             Users = new Dictionary<string, UserSettings>(configuration.Users)
             {
-                [client] = new() { Name = client, ClientIdleTimeout = brief },
+                [client] = new() { Name = client },
                 [PostgresForPooler.Trusted] = new() { Name = PostgresForPooler.Trusted, QueryTimeout = brief },
             },
         }))
@@ -279,6 +279,10 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
             using var slow = await RawClient.LoginAsync(pooler.EndPoint, database, client);
             await slow.Query("SELECT pg_sleep(60)").SendAsync();
             Assert.Equal("query timeout", Assert.Single(await slow.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+            pooler.Reload(c => c with
+            {
+                Users = new Dictionary<string, UserSettings>(c.Users) { [client] = new() { Name = client, ClientIdleTimeout = brief } },
+            });
             using var idle = await RawClient.LoginAsync(pooler.EndPoint, database, client);
             Assert.Equal("client_idle_timeout", Assert.Single(await idle.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
         }
@@ -288,12 +292,14 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Query_timeout_counts_the_wait_for_a_server_too(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1, QueryTimeout = TimeSpan.FromMilliseconds(300) });
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1 });
         using var holder = await pooler.LoginAsync(database);
         using var waiting = await pooler.LoginAsync(database);
         await holder.Query("BEGIN").AskAsync();
+        pooler.Change(s => s with { QueryTimeout = TimeSpan.FromMilliseconds(300) });
         await waiting.Query("SELECT 1").SendAsync();
         Assert.Equal("query_timeout", Assert.Single(await waiting.ReadToEndAsync(), m => m.Type == 'E').Field('M'));
+        pooler.Change(s => s with { QueryTimeout = TimeSpan.Zero });
         // Idle in its transaction for longer than that: no query is running.
         Assert.Equal("1", await holder.ScalarAsync("SELECT 1"));
     }

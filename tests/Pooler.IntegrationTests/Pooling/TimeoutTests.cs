@@ -16,11 +16,11 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Query_wait_timeout_ends_a_client_that_waits(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(
-            Postgres, variant, s => s with { DefaultPoolSize = 1, QueryWaitTimeout = TimeSpan.FromMilliseconds(300) });
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { DefaultPoolSize = 1 });
         using var holder = await pooler.LoginAsync(database);
         await holder.Query("BEGIN").AskAsync();
         using var waiting = await pooler.LoginAsync(database);
+        pooler.Change(s => s with { QueryWaitTimeout = TimeSpan.FromMilliseconds(300) });
 
         await waiting.Query("SELECT 1").SendAsync();
 
@@ -50,13 +50,15 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Query_timeout_ends_the_client_and_its_query(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { QueryTimeout = TimeSpan.FromMilliseconds(500) });
+        await using var pooler = RunningPooler.Start(Postgres, variant);
         using var client = await pooler.LoginAsync(database);
         using var other = await pooler.LoginAsync(database);
+        pooler.Change(s => s with { QueryTimeout = TimeSpan.FromMilliseconds(500) });
 
         await client.Query("SELECT pg_sleep(600)").SendAsync();
 
         Assert.Equal("57014: query timeout", Error(await client.ReadToEndAsync()));
+        pooler.Change(s => s with { QueryTimeout = TimeSpan.Zero });
         Assert.Equal("1", await other.ScalarAsync("SELECT 1"));
         await Eventually.TrueAsync(async () => await BackendsOfAsync(database, "wait_event = 'PgSleep'") == 0, cancellationToken: Cancelled);
     }
@@ -80,12 +82,13 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Transaction_timeout_ends_a_busy_transaction_as_well(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { TransactionTimeout = TimeSpan.FromMilliseconds(500) });
+        await using var pooler = RunningPooler.Start(Postgres, variant);
         using var client = await pooler.LoginAsync(database);
         await client.Query("BEGIN").AskAsync();
 
         await client.Query("SELECT pg_sleep(600)").SendAsync();
 
+        pooler.Change(s => s with { TransactionTimeout = TimeSpan.FromMilliseconds(500) });
         Assert.Equal("25P04: transaction timeout", Error(await client.ReadToEndAsync()));
         await Eventually.TrueAsync(async () => await BackendsOfAsync(database, "wait_event = 'PgSleep'") == 0, cancellationToken: Cancelled);
     }
@@ -94,11 +97,12 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
     public async Task Client_idle_timeout_ends_idle_clients_but_not_working_ones(Variant variant)
     {
         var database = await NewDatabaseAsync();
-        await using var pooler = RunningPooler.Start(
-            Postgres, variant, s => s with { ClientIdleTimeout = TimeSpan.FromMilliseconds(200) });
+        await using var pooler = RunningPooler.Start(Postgres, variant);
         using var idle = await pooler.LoginAsync(database);
         using var working = await pooler.LoginAsync(database);
         await working.Query("SELECT pg_sleep(1)").SendAsync();
+        await Eventually.TrueAsync(() => pooler.Pool(database).ServersActive == 1, cancellationToken: Cancelled);
+        pooler.Change(s => s with { ClientIdleTimeout = TimeSpan.FromMilliseconds(200) });
 
         Assert.Equal("57P05: client_idle_timeout", Error(await idle.ReadToEndAsync()));
         Assert.Equal("T D() C(SELECT 1) Z(I)", RawClient.Transcript(await working.ReadToReadyAsync()));
@@ -107,11 +111,12 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
     [Theory, MemberData(nameof(Backends))]
     public async Task Client_login_timeout_ends_who_does_not_log_in(Variant variant)
     {
-        await using var pooler = RunningPooler.Start(
-            Postgres, variant, s => s with { ClientLoginTimeout = Short, AuthType = AuthType.ScramSha256 });
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { AuthType = AuthType.ScramSha256 });
         using var silent = await RawClient.ConnectAsync(pooler.EndPoint);
         using var halfway = await RawClient.ConnectAsync(pooler.EndPoint);
         await halfway.Startup("postgres", Postgres.Server.User).SendAsync();
+        await halfway.ReadAsync();
+        pooler.Change(s => s with { ClientLoginTimeout = Short });
 
         Assert.Equal("08P01: client_login_timeout", Error(await silent.ReadToEndAsync()));
         Assert.Equal("08P01: client_login_timeout", Error(await halfway.ReadToEndAsync()));
@@ -171,7 +176,7 @@ public sealed class TimeoutTests(PostgresForPooler postgres) : PoolerTest(postgr
         await client.Startup("postgres", PostgresForPooler.Trusted).SendAsync();
         await pooler.WaitInVainAsync("postgres", Cancelled);
 
-        pooler.Reload(c => c with { Settings = c.Settings with { ClientLoginTimeout = Short } });
+        pooler.Change(s => s with { ClientLoginTimeout = Short });
 
         var error = Assert.Single(await client.ReadToEndAsync(), m => m.Type == 'E');
         Assert.Equal("client_login_timeout (server down)", error.Field('M'));

@@ -109,9 +109,11 @@ public sealed class MalformedClientTests(PostgresForPooler postgres) : RefusalTe
         foreach (var state in Logins.Select(row => ((ITheoryDataRow)row).GetData()[1] as string).Distinct())
         {
             await using var silent = new HostileServer(connection => connection.HoldAsync());
-            await using var pooler = StartFor(variant, state!, silent, null, s => s with { ClientLoginTimeout = TimeSpan.FromMilliseconds(300) });
+            await using var pooler = StartFor(variant, state!, silent, null);
             Require(pooler, state!);
             using var client = await EnterAsync(pooler, state!);
+            // Only now: getting as far as that may take its time.
+            pooler.Change(s => s with { ClientLoginTimeout = TimeSpan.FromMilliseconds(300) });
 
             await DrainAsync(client);
         }
@@ -142,11 +144,11 @@ public sealed class MalformedClientTests(PostgresForPooler postgres) : RefusalTe
         }
     }
 
-    private RunningPooler StartFor(Variant variant, string state, HostileServer silent, RecordingLog? log, Func<PoolerSettings, PoolerSettings>? change = null) => Start(
+    private RunningPooler StartFor(Variant variant, string state, HostileServer silent, RecordingLog? log) => Start(
         variant, change: s =>
         {
             var (certificate, key) = state.Contains("TLS") && state != "TLS refused" || state == "scram-plus" ? _tlsFiles.Value : ("", "");
-            var settings = s with
+            return s with
             {
                 DefaultPoolSize = state == "waiting" ? 1 : 2,
                 AdminUsers = PostgresForPooler.Trusted,
@@ -155,7 +157,6 @@ public sealed class MalformedClientTests(PostgresForPooler postgres) : RefusalTe
                 ClientTlsCertFile = certificate,
                 ClientTlsKeyFile = key,
             };
-            return change?.Invoke(settings) ?? settings;
         },
         log: log,
         configure: c => c with

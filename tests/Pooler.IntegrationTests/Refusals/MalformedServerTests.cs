@@ -270,7 +270,7 @@ public sealed class MalformedServerTests(PostgresForPooler postgres) : RefusalTe
             await client.Startup(HostileDatabase, Postgres.Server.User).SendAsync();
             await Eventually.TrueAsync(async () => !(await pooler.Engine.CheckHealthAsync(Cancelled)).IsHealthy, cancellationToken: Cancelled);
             // Unless it has been refused already, it goes on waiting for a server that will do.
-            pooler.Reload(c => c with { Settings = c.Settings with { ClientLoginTimeout = TimeSpan.FromMilliseconds(1) } });
+            pooler.Change(s => s with { ClientLoginTimeout = TimeSpan.FromMilliseconds(1) });
 
             var messages = await client.ReadToEndAsync();
             Assert.True(messages.Count == 1 && messages[0].Type == 'E', $"{Convert.ToHexString(attack.AsSpan(0, Math.Min(60, attack.Length)))}: {RawClient.Transcript(messages)}");

@@ -151,15 +151,15 @@ public sealed class ReplicationConnectionTests(PostgresForPooler postgres, Publi
     public async Task Limits_of_queries_do_not_hold_for_replication_but_a_reconnect_ends_it(Variant variant)
     {
         var database = await NewPublishedDatabaseAsync();
-        await using var pooler = await StartAsync(variant, s => s with
+        await using var pooler = await StartAsync(variant, s => s with { ServerLifetime = TimeSpan.Zero });
+        using var client = await pooler.LoginAsync(database, ("replication", "database"));
+        pooler.Change(s => s with
         {
             QueryTimeout = TimeSpan.FromMilliseconds(100),
             TransactionTimeout = TimeSpan.FromMilliseconds(100),
             IdleTransactionTimeout = TimeSpan.FromMilliseconds(100),
             ClientIdleTimeout = TimeSpan.FromMilliseconds(100),
-            ServerLifetime = TimeSpan.Zero,
         });
-        using var client = await pooler.LoginAsync(database, ("replication", "database"));
         Assert.Equal("T D(|done) C(SELECT 1) Z(I)", await client.Query("SELECT pg_sleep(0.6), 'done'").AskAsync());
         Assert.Equal("1", await client.ScalarAsync("SELECT 1"));
 
