@@ -1,6 +1,4 @@
-using System.Diagnostics;
 using Pooler.Engine.Protocol;
-using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
