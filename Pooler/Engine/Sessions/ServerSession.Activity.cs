@@ -54,14 +54,8 @@ internal sealed partial class ServerSession
         if (message[0] is not (Frontend.Parse or Frontend.Bind)) return;
         var reader = new MessageReader(message[MessageHeader.Size..]);
         if (!reader.TryReadCString(out var name)) return;
-        if (message[0] == Frontend.Parse)
-        {
-            _request.SetParsed(name, reader.Rest);
-            }
-        else if (reader.TryReadCString(out name))
-        {
-            NoteBind(name, reader.Rest);
-        }
+        if (message[0] == Frontend.Parse) _request.SetParsed(name, reader.Rest);
+        else if (reader.TryReadCString(out name)) NoteBind(name, reader.Rest);
     }
 
     /// <summary>
