@@ -17,12 +17,12 @@ public sealed class PromtoolTests(ScrapedPooler scraped)
     public async Task The_metrics_of_a_troubled_pooler_are_named_as_Prometheus_wants_it()
     {
         var page = await MetricsPage.GetAsync(scraped.HttpPort);
-        await SucceedsAsync(new Command(await Tools.PromtoolAsync(), "check", "metrics") { Input = page.Text });
+        await SucceedsAsync(new Command(await Tools.PromtoolAsync(cancellationToken: Cancelled), "check", "metrics") { Input = page.Text });
     }
 
     [Fact]
     public async Task The_example_configuration_and_the_rules_are_sound() =>
-        await SucceedsAsync(new Command(await Tools.PromtoolAsync(), "check", "config", Path.Combine(PrometheusFiles.Folder, "prometheus.yml")));
+        await SucceedsAsync(new Command(await Tools.PromtoolAsync(cancellationToken: Cancelled), "check", "config", Path.Combine(PrometheusFiles.Folder, "prometheus.yml")));
 
     [Fact]
     public async Task Alerts_fire_after_their_time_and_say_what_to_do()
@@ -31,7 +31,7 @@ public sealed class PromtoolTests(ScrapedPooler scraped)
         directory.Write("alerts.yml", PrometheusFiles.Read("alerts.yml"));
         var cases = directory.Write("cases.yml", File.ReadAllText(
             Path.Combine(Repository.Root, "tests", "Pooler.IntegrationTests", "Metrics", "alert-cases.yml")));
-        await SucceedsAsync(new Command(await Tools.PromtoolAsync(), "test", "rules", cases));
+        await SucceedsAsync(new Command(await Tools.PromtoolAsync(cancellationToken: Cancelled), "test", "rules", cases));
     }
 
     /// <summary>Prometheus asks for OpenMetrics first, and takes the older format as well; others ask for one, or for anything.</summary>
