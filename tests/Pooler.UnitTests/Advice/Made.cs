@@ -3,7 +3,6 @@ using Pooler.Engine.Advice;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Pools;
 using Pooler.Engine.Telemetry;
-using Pooler.Engine.Telemetry.Metrics;
 
 namespace Pooler.UnitTests.Advice;
 
@@ -69,7 +68,7 @@ internal static class Made
         Cores = 4,
     };
 
-    /// <summary>What all rules find, as "rule" or "rule(level)".</summary>
+    /// <summary>The names of the rules that find something, once for each finding.</summary>
     public static string[] Rules(this AdviceInput input) => [.. AdviceRules.All.SelectMany(rule => rule.Find(input).Select(_ => rule.Name))];
 
     public static Finding Single(this AdviceInput input, string rule) => AdviceRules.All.Single(r => r.Name == rule).Find(input).Single();
