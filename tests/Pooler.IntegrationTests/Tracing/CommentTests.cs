@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Npgsql;
 using Testing;
 using Xunit;
 
