@@ -75,6 +75,8 @@ public sealed class LdapTests(PostgresForPooler postgres, LdapServer ldap) : Poo
     [InlineData("a name that would end a filter", "ldapurl=\"ldap://127.0.0.1:PORT/dc=example,dc=net?uid?sub\"", "ldap_hans)(uid=ldap_hans", "invalid character in user name")]
     [InlineData("TLS with a server that speaks none there", "ldapurl=\"ldaps://127.0.0.1:PORT/dc=example,dc=net?uid?sub\"", User, "could not")]
     [InlineData("StartTLS with a server that speaks TLS already", "ldapserver=127.0.0.1 ldapport=SECURE ldaptls=1 ldapbasedn=\"dc=example,dc=net\"", User, "could not")]
+    [InlineData("TLS and StartTLS within it", "ldapurl=\"ldaps://127.0.0.1:SECURE/dc=example,dc=net?uid?sub\" ldaptls=1", User, "could not")]
+    [InlineData("TLS and StartTLS with a server that speaks only the latter", "ldapurl=\"ldaps://127.0.0.1:PORT/dc=example,dc=net?uid?sub\" ldaptls=1", User, "could not")]
     [InlineData("a certificate for another address", "ldapurl=\"ldaps://127.0.0.2:SECURE/dc=example,dc=net?uid?sub\"", User, "could not")]
     [InlineData("nobody there", "ldapurl=\"ldap://127.0.0.1:1/dc=example,dc=net?uid?sub\"", User, "could not")]
     public async Task What_cannot_be_decided_lets_nobody_in_and_is_in_the_log(string what, string options, string user, string logged)

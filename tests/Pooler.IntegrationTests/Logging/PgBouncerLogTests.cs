@@ -290,7 +290,7 @@ public sealed partial class PgBouncerLogTests(PostgresForPooler postgres) : Pool
         [GeneratedRegex(@"\(age=\d+s\)")]
         private static partial Regex Ages();
 
-        [GeneratedRegex(@"^(LOG (SET \w+ command issued|configuration reloaded|stats: .*)|WARNING \S+\.ini:\d+: .*)$")]
+        [GeneratedRegex(@"^(LOG (SET \w+ command issued|configuration reloaded|stats: .*)|WARNING \S+\.ini:\d+: .*|(WARNING|LOG) advice: .*)$")]
         private static partial Regex Ours();
     }
 }

@@ -92,7 +92,7 @@ internal sealed class LdapVerifier(LdapOptions options) : IPasswordVerifier
     {
         var port = options.Port ?? (options.IsSecure ? 636 : 389);
         var servers = new LdapDirectoryIdentifier([.. options.Servers], port, fullyQualifiedDnsHostName: false, connectionless: false);
-        var connection = OpenLdapDefaults.Connect(servers, out var knowsServers);
+        var connection = OpenLdapDefaults.Connect(servers, options.IsSecure, out var knowsServers);
         try
         {
             connection.AuthType = AuthType.Basic;

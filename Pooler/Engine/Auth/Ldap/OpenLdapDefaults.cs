@@ -30,18 +30,18 @@ internal static unsafe class OpenLdapDefaults
     /// Makes a connection that knows its servers and its limits before its first request, and so can begin with StartTLS.
     /// Without OpenLDAP, as on Windows, it has only what the constructor gives it, and <paramref name="knowsServers"/> is false.
     /// </summary>
-    public static LdapConnection Connect(LdapDirectoryIdentifier servers, out bool knowsServers)
+    public static LdapConnection Connect(LdapDirectoryIdentifier servers, bool isSecure, out bool knowsServers)
     {
         lock (Guard)
         {
-            knowsServers = SetOption.Value != 0 && SetServers(servers);
+            knowsServers = SetOption.Value != 0 && SetServers(servers, isSecure ? "ldaps" : "ldap");
             return new LdapConnection(servers);
         }
     }
 
-    private static bool SetServers(LdapDirectoryIdentifier servers)
+    private static bool SetServers(LdapDirectoryIdentifier servers, string scheme)
     {
-        var uris = string.Join(' ', servers.Servers.Select(server => $"ldap://{server}:{servers.PortNumber}"));
+        var uris = string.Join(' ', servers.Servers.Select(server => $"{scheme}://{server}:{servers.PortNumber}"));
         var text = Marshal.StringToCoTaskMemUTF8(uris);
         try
         {
