@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Net.Http.Headers;
 using Pooler.Engine;
@@ -52,6 +53,12 @@ internal sealed class PageEndpoints
         if (AdminGuard.IsAdminPort(context, settings) && settings.HttpAdminKey.Length == 0 && AdminGuard.ObjectionToHost(context.Request) is { } objection)
             return Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden);
 
+        // Neither of interest in traces: a stream would be a span of hours.
+        if (Activity.Current is { } request)
+        {
+            request.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
+            request.IsAllDataRequested = false;
+        }
         var headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
