@@ -46,7 +46,7 @@ public sealed class PooledTests(PostgresFixture postgres) : IClassFixture<Postgr
     public async Task A_strict_reader_takes_the_metrics_whatever_a_database_is_called()
     {
         const string Database = """strange "name" with \ in it""";
-        await postgres.Server.ExecuteAsync($"""CREATE DATABASE "{Database.Replace("\"", "\"\"", StringComparison.Ordinal)}" """);
+        await postgres.Server.ExecuteAsync($"""CREATE DATABASE "{Database.Replace("\"", "\"\"", StringComparison.Ordinal)}" """, cancellationToken: TestContext.Current.CancellationToken);
         await using var pooler = await StartAsync(postgres.Server.Port);
         await using (var connection = await ConnectAsync(postgres.Server.Password, Database))
         {

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Npgsql;
 using ServiceDefaults.Database;
-using Testing;
 using Xunit;
 
 namespace Pooler.IntegrationTests.Tracing;
