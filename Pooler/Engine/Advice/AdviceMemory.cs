@@ -18,7 +18,7 @@ internal sealed class AdviceMemory(EngineCore core)
     private const int BusyLooks = 6;
 
     private readonly Dictionary<Pool, Queue<PoolCounts>> _pools = [];
-    private readonly Queue<Dictionary<(Pool Pool, string Name, string Address), (int Connections, int Working)>> _applications = [];
+    private readonly Dictionary<(Pool Pool, string Name), Application> _applications = [];
     private readonly Queue<Dictionary<LoginRefusal, long>> _refusals = [];
     private readonly Queue<(long Timestamp, long[] Busy)> _busy = [];
 
@@ -33,7 +33,7 @@ internal sealed class AdviceMemory(EngineCore core)
                 pool.Events.Timeouts[TimeoutKind.QueryWaitTimeout], pool.Events.Timeouts[TimeoutKind.ClientIdleTimeout],
                 pool.Events.Closings[ServerClosing.Lifetime], pool.Events.Closings[ServerClosing.IdleTimeout], pool.ConnectTimes.Count), QuarterOfAnHour);
         }
-        Remember(_applications, Applications(), Minute);
+        LookAtApplications();
         Remember(_refusals, Enum.GetValues<LoginRefusal>().ToDictionary(r => r, r => core.Events.LoginRefusals[r]), Minute);
         Remember(_busy, (core.Now, core.Loops.Select(l => l.BusyTime).ToArray()), BusyLooks);
     }
@@ -56,15 +56,13 @@ internal sealed class AdviceMemory(EngineCore core)
     }
 
     /// <summary>The applications of each pool, those with most connections first.</summary>
-    public ILookup<Pool, ApplicationView> ApplicationsByPool()
-    {
-        var looks = _applications.ToArray();
-        return looks[^1]
-            .Select(now => (now.Key.Pool, View: new ApplicationView(
-                now.Key.Name, now.Key.Address, now.Value.Connections, looks.Max(look => look.GetValueOrDefault(now.Key).Working))))
-            .OrderByDescending(a => a.View.Connections).ThenBy(a => a.View.Name, StringComparer.Ordinal).ThenBy(a => a.View.Address, StringComparer.Ordinal)
-            .ToLookup(a => a.Pool, a => a.View);
-    }
+    public ILookup<Pool, ApplicationView> ApplicationsByPool() => _applications.Where(a => a.Value.Connections > 0)
+        .Select(a => (a.Key.Pool, View: new ApplicationView(a.Key.Name, a.Value.Address, a.Value.Connections, a.Value.MostOfMinute)
+        {
+            MostWorkingOfLong = a.Value.MostOfQuarter,
+        }))
+        .OrderByDescending(a => a.View.Connections).ThenBy(a => a.View.Name, StringComparer.Ordinal)
+        .ToLookup(a => a.Pool, a => a.View);
 
     /// <summary>Clients that were turned away in the last minute, by reason.</summary>
     public IReadOnlyDictionary<LoginRefusal, int> Refusals()
@@ -93,17 +91,62 @@ internal sealed class AdviceMemory(EngineCore core)
         while (queue.Count > intervals + 1) queue.Dequeue();
     }
 
-    private Dictionary<(Pool Pool, string Name, string Address), (int Connections, int Working)> Applications()
+    private void LookAtApplications()
     {
-        var applications = new Dictionary<(Pool, string, string), (int Connections, int Working)>();
+        foreach (var application in _applications.Values) application.Begin();
         foreach (var client in core.Clients)
         {
-            var key = (client.Pool, client.Parameters["application_name"] ?? "", client.Identity.Address);
-            var (connections, working) = applications.GetValueOrDefault(key);
-            applications[key] = (connections + 1, client.State is ClientState.Active or ClientState.Waiting ? working + 1 : working);
+            var key = (client.Pool, client.ApplicationName);
+            if (!_applications.TryGetValue(key, out var application)) _applications[key] = application = new Application();
+            application.Count(client);
         }
-        return applications;
+        foreach (var (key, application) in _applications)
+            if (!application.End()) _applications.Remove(key);
     }
 
     private readonly record struct PoolCounts(long WaitTimeouts, long IdleClients, long LifetimeEnds, long IdleEnds, long Opened);
+
+    /// <summary>An application's connections to a pool, from look to look.</summary>
+    private sealed class Application
+    {
+        private const int Minutes = QuarterOfAnHour / Minute;
+
+        private readonly int[] _ofLooks = new int[Minute];
+        private readonly int[] _ofMinutes = new int[Minutes];
+        private int _looks;
+        private int _working;
+        private int _missed;
+
+        public string Address { get; private set; } = "";
+
+        public int Connections { get; private set; }
+
+        /// <summary>How many had work at most, at the looks of the last minute.</summary>
+        public int MostOfMinute => _ofLooks.Max();
+
+        /// <summary>The same of the last quarter of an hour; null before it has been seen for as long.</summary>
+        public int? MostOfQuarter => _looks >= QuarterOfAnHour ? _ofMinutes.Max() : null;
+
+        public void Begin() => (Connections, _working, Address) = (0, 0, "");
+
+        public void Count(ClientSession client)
+        {
+            var address = client.Identity.Address;
+            Address = Connections == 0 || Address == address ? address : "several addresses";
+            Connections++;
+            if (client.State is ClientState.Active or ClientState.Waiting) _working++;
+        }
+
+        /// <summary>Takes the look in.</summary>
+        /// <returns>Whether it is worth remembering: applications that connect for each request come back.</returns>
+        public bool End()
+        {
+            _ofLooks[_looks % Minute] = _working;
+            var minute = _looks / Minute % Minutes;
+            _ofMinutes[minute] = _looks % Minute == 0 ? _working : Math.Max(_ofMinutes[minute], _working);
+            _looks++;
+            _missed = Connections == 0 ? _missed + 1 : 0;
+            return _missed < Minute;
+        }
+    }
 }

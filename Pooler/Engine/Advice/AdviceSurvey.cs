@@ -23,7 +23,7 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     {
         if (Core.IsSuspended || Core.IsHandingOver || Core.Departure is not null || Core.RefusesLogins is not null) return null;
         var configuration = engine.Configuration;
-        // A database made from * that was forgotten and has come back has another pool, beside the old one that nobody uses.
+        // Pools of a database that a RELOAD has taken away or replaced exist until their last client has left: there is nothing to advise.
         var states = EngineSnapshot.TakePools(Core).Where(p => Core.Directory.KnownDatabase(p.Pool.Database.Name) == p.Pool.Database).ToArray();
         Pool[] pools = [.. states.Select(p => p.Pool)];
         _memory.Look(pools);
@@ -41,7 +41,8 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
             [
                 .. states.Select(p => View(
                     p.Pool, p.Snapshot, histories.GetValueOrDefault(KeyOf(p.Pool)) ?? [], [.. held[KeyOf(p.Pool)]], [.. applications[p.Pool]],
-                    servers[ServerOf(p.Pool)], configuration.Settings)),
+                    // None when a RELOAD has moved the database since the servers were gathered.
+                    servers.GetValueOrDefault(ServerOf(p.Pool)) ?? new ServerView(), configuration.Settings)),
             ],
             Servers = [.. servers.Values],
             Hosts = engine.Hosts(),
@@ -115,6 +116,11 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
                     : ConfigurationAdvice.IsThisMachine(key.Host) ? Environment.ProcessorCount
                     : null,
                 Demand = demand is { Connections: null } ? null : DemandOf([.. running[key]], configuration.Settings, demand?.Connections ?? 0),
+                OwnLimits =
+                [
+                    .. (demand?.Databases ?? []).Where(d => d.MaxDbConnections > 0)
+                        .Select(d => new SettingView($"max_db_connections of database {d.Name}", d.MaxDbConnections!.Value)),
+                ],
                 Databases = Math.Max(demand?.Databases.Count ?? 0, running[key].Select(p => p.Database).Distinct().Count()),
             };
         });

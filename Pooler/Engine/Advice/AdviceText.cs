@@ -51,9 +51,12 @@ internal static class AdviceText
     {
         var application = held.ApplicationName.Length > 0 ? $"{held.ApplicationName}, " : "";
         var text = held.Query.TrimEnd(';', ' ');
-        var query = text.Length == 0 ? "" : $": {(text.Length > LongestQuery ? text[..LongestQuery] + "…" : text)}";
+        var query = text.Length == 0 ? "" : $": {(text.Length > LongestQuery ? text[..EndOf(text)] + "…" : text)}";
         return Invariant($"client {held.ClientId} ({application}{held.ClientAddress}, user {held.ClientUser}) {held.State} for {Time(held.StateFor)}, holds backend {held.BackendProcess} for {Time(held.HeldFor)}{query}");
     }
+
+    // Not between the two halves of a character.
+    private static int EndOf(string text) => char.IsHighSurrogate(text[LongestQuery - 1]) ? LongestQuery - 1 : LongestQuery;
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

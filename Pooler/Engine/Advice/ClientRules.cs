@@ -13,6 +13,12 @@ internal static class ClientRules
 
     private const double NearlyFull = 0.85;
 
+    // What an application with little traffic needs none the less: Npgsql's default is ten times as many.
+    private const int FewConnections = 10;
+
+    // An application that keeps fewer idle connections is not worth a word when nobody waits.
+    private const int ManyConnections = 50;
+
     public static readonly IReadOnlyList<AdviceRule> All =
     [
         new("connect-per-request", FindLogins)
@@ -23,7 +29,7 @@ internal static class ClientRules
         },
         new("client-pools-too-large", FindLargePools)
         {
-            Sees = "One application has, from one address, four times as many connections as the pool has servers (twenty at least). Three quarters of them are idle while clients wait or max_client_conn is nearly reached; or clients wait and the pool is as large as the database can serve.",
+            Sees = "One application (by application_name) has four times as many connections as the pool has servers (twenty at least). Three quarters of them are idle while clients wait or max_client_conn is nearly reached; or clients wait and the pool is as large as the database can serve. Or, with nobody waiting, it has fifty and more, of which at no look of a quarter of an hour a tenth was at work.",
             Matters = "The application's own pool lets more requests in than can be served, so that they queue here instead of there, where their place in line could be shed or counted; and the connections use up max_client_conn.",
             Remedy = "Make the application's pool (Npgsql's Maximum Pool Size, the number of Gunicorn or Celery workers) no larger than what it keeps at work.",
         },
@@ -32,6 +38,7 @@ internal static class ClientRules
             Sees = "85 % of max_client_conn, max_db_client_connections or max_user_client_connections are in use at three looks in a row, or clients have been refused because of it in the last minute.",
             Matters = "The next clients are refused.",
             Remedy = "Raise the limit: an idle client costs about 1.5 KB and one file descriptor. Or make the applications' pools smaller.",
+            Looks = 3,
         },
         new("idle-clients-closed", FindIdleClosed)
         {
@@ -47,7 +54,7 @@ internal static class ClientRules
         },
         new("prepared-statements", FindEvictions)
         {
-            Sees = "Clients hold more distinct prepared statements than a server connection keeps (max_prepared_statements), and a fifth of their uses had to prepare them again, once a second at least.",
+            Sees = "A fifth of a pool's uses of prepared statements had to prepare them again, once a second at least, and the clients of all pools together hold more distinct ones than a server connection keeps (max_prepared_statements).",
             Matters = "Each of these uses is parsed and planned as if it had not been prepared, with a round trip on top.",
             Remedy = "Raise max_prepared_statements. When the number of statements grows without end, the application puts values into the text: it should use parameters.",
         },
@@ -82,13 +89,17 @@ internal static class ClientRules
             var limit = input.ClientLimits.FirstOrDefault(l => IsNear(l) && (l.Database.Length == 0 || l.Database == pool.State.Database) && (l.User.Length == 0 || l.User == pool.State.User));
             var isPressed = pool.IsPressed && !HolderRules.AreLong(input, pool);
             var cannotGrow = isPressed && SizeRules.IsAtItsLimit(input, pool);
-            if (limit is null && !isPressed) continue;
             foreach (var application in pool.Applications)
             {
+                var suggested = Math.Max(Math.Min(application.MostWorking, pool.Capacity), Math.Min(pool.Capacity, FewConnections));
+                if (limit is null && !isPressed)
+                {
+                    if (IsHardlyUsed(application)) yield return HardlyUsed(input, pool, application);
+                    continue;
+                }
                 if (application.Connections < Math.Max(20, pool.Capacity * 4L)) continue;
                 // Connections with work to do are not too many while the pool can still grow.
                 if (!cannotGrow && application.MostWorking * 4 > application.Connections) continue;
-                var suggested = Math.Max(2, Math.Min(application.MostWorking, pool.Capacity));
                 yield return new Finding(
                     AdviceLevel.Info,
                     $"{application.Text} has {application.Connections} connections to a pool of {pool.Capacity} servers: its own pool is the larger one.",
@@ -98,7 +109,7 @@ internal static class ClientRules
                 {
                     Database = pool.State.Database,
                     User = pool.State.User,
-                    Subject = application.Text,
+                    Subject = application.Name,
                     Setting = "the application's pool size (Maximum Pool Size)",
                     Current = $"{application.Connections} or more",
                     Suggested = AdviceText.Number(suggested),
@@ -107,13 +118,36 @@ internal static class ClientRules
         }
     }
 
+    private static bool IsHardlyUsed(ApplicationView application) =>
+        application.Connections >= ManyConnections && application.MostWorkingOfLong is { } most && most * 10 < application.Connections;
+
+    private static Finding HardlyUsed(AdviceInput input, PoolView pool, ApplicationView application)
+    {
+        var most = application.MostWorkingOfLong ?? 0;
+        return new Finding(
+            AdviceLevel.Info,
+            $"{application.Text} keeps {application.Connections} connections and hardly uses them: its own pool is larger than its traffic needs.",
+            $"at most {most} of them had work at any look of the last {AdviceText.Time(input.Periods(180))}",
+            "Make the application's own pool smaller (Npgsql: Maximum Pool Size, and Minimum Pool Size and Connection Idle Lifetime; fewer workers or threads elsewhere). Nobody waits: there is no hurry.")
+        {
+            Database = pool.State.Database,
+            User = pool.State.User,
+            Subject = application.Name,
+            Setting = "the application's pool size (Maximum Pool Size)",
+            Current = $"{application.Connections} or more",
+            Suggested = AdviceText.Number(Math.Max(most, Math.Min(pool.Capacity, FewConnections))),
+        };
+    }
+
     private static IEnumerable<Finding> FindLimits(AdviceInput input)
     {
         var refused = input.FailedLogins.GetValueOrDefault(LoginRefusal.ConnectionLimit);
-        foreach (var limit in input.ClientLimits)
+        var near = input.ClientLimits.Where(IsNear).ToArray();
+        // Which limit the refusals are due to is not told. When none is near any more it was a burst, most likely at what is nearest.
+        if (near.Length == 0 && refused > 0)
+            near = [.. input.ClientLimits.Where(l => l.Setting.Value > 0).OrderByDescending(l => l.Count / l.Setting.Value).Take(1)];
+        foreach (var limit in near)
         {
-            // Whom the refusals are due to is not told: to the limit that is nearly reached.
-            if (!IsNear(limit)) continue;
             var wanted = Math.Max(limit.Setting.Value * 1.5, limit.Count * 1.5);
             var step = wanted < 100 ? 10 : 100;
             yield return new Finding(
@@ -185,9 +219,11 @@ internal static class ClientRules
             if (parses * 5 < binds || now.PerSecond(parses) < 1 || parses < 50) continue;
             var wanted = Math.Ceiling(input.PreparedStatements * 1.25 / 100) * 100;
             var grows = wanted > MostStatements;
+            // Of all pools together, as nobody counts them by pool: no more than twice what there is, then it looks again.
+            wanted = Math.Min(wanted, Math.Max(100, most * 2));
             yield return new Finding(
                 AdviceLevel.Info, "Prepared statements are dropped from server connections before they are used again.",
-                $"{parses} of {binds} uses had to prepare theirs in the last {AdviceText.Time(now.Time)}; clients hold {input.PreparedStatements} distinct statements",
+                $"{parses} of {binds} uses had to prepare theirs in the last {AdviceText.Time(now.Time)}; clients of all pools together hold {input.PreparedStatements} distinct statements",
                 grows ? "So many come of values that are put into the SQL text: use parameters." : "Raise max_prepared_statements; each costs PostgreSQL some kilobytes per server connection.")
             {
                 Database = pool.State.Database,

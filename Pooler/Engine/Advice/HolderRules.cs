@@ -24,9 +24,9 @@ internal static class HolderRules
         },
         new("long-transactions", FindLong)
         {
-            Sees = "Clients wait, and at least half of the pool's servers have been held by the same clients for an interval (5 s) and longer; or transactions take more than a second on average. With nobody waiting, half of the pool held for a minute.",
+            Sees = "Clients wait, and at least half of the pool's servers have been held by the same clients for an interval (5 s) and longer; or transactions take more than a second on average. With nobody waiting, half of what the pool may have held for a minute.",
             Matters = "More server connections would be held in the same way: the pool is not too small, its transactions are too long, or wait for locks in the database.",
-            Remedy = "See what they do (SHOW HELD_SERVERS, the page) and what they wait for (pg_blocking_pids in PostgreSQL). Bound them by query_timeout or transaction_timeout; give reports a pool of their own.",
+            Remedy = "See what they do (SHOW HELD_SERVERS, the page) and what they wait for (pg_blocking_pids in PostgreSQL). Where clients wait for them, bound them by query_timeout or transaction_timeout; give reports and dumps a pool of their own.",
             Question = AdviceRule.WhyClientsWait,
         },
         new("idle-within-transactions", FindIdleWithin)
@@ -134,7 +134,8 @@ internal static class HolderRules
         var inOneRequest = working.Count(h => h.StateFor >= input.Period) * 2 >= working.Count;
         var limit = inOneRequest ? pool.QueryTimeout : pool.TransactionTimeout;
         var suggested = SuggestedLimit(pool, inOneRequest);
-        var isOff = limit.Value == 0 || limit.Value > suggested;
+        // With nobody waiting they do no harm: a limit would end a dump or a report that may take its time.
+        var isOff = isWanted && (limit.Value == 0 || limit.Value > suggested);
         var what = inOneRequest ? "requests that do not end" : "long transactions";
         return new Finding(
             isWanted ? AdviceLevel.Warning : AdviceLevel.Info,
@@ -177,7 +178,9 @@ internal static class HolderRules
     private static IEnumerable<HeldServer> Held(PoolView pool, TimeSpan time) => pool.Held.Where(h =>
         h.Pin != PinReasons.Replication && (pool.State.Mode == PoolMode.Session ? h.StateFor : h.HeldFor) >= time);
 
-    private static bool HoldsMost(PoolView pool, int held) => held > 0 && held * 2L >= Math.Min(pool.Capacity, Math.Max(1, pool.State.Servers));
+    // With nobody waiting it is what the pool may have that counts: a quiet pool has opened no more servers than it needs.
+    private static bool HoldsMost(PoolView pool, int held) =>
+        held > 0 && held * 2L >= (pool.IsPressed || pool.IsStuck ? Math.Min(pool.Capacity, Math.Max(1, pool.State.Servers)) : pool.Capacity);
 
     private static bool IsSlow(AdviceInput input, PoolView pool) => pool.Now.MeanTransaction >= input.Period.TotalMicroseconds / 5;
 

@@ -39,7 +39,7 @@ internal sealed class PoolView
     /// <summary>What happened to it beside its traffic.</summary>
     public PoolEventsView Events { get; init; } = new();
 
-    /// <summary>Its clients by application and address, those with most connections first.</summary>
+    /// <summary>Its clients by application, those with most connections first.</summary>
     public IReadOnlyList<ApplicationView> Applications { get; init; } = [];
 
     /// <summary>What limits the wait for a server (query_wait_timeout).</summary>
@@ -192,6 +192,9 @@ internal sealed record ServerView
 
     /// <summary>The databases of the configuration that lead there.</summary>
     public int Databases { get; init; } = 1;
+
+    /// <summary>The max_db_connections of those databases of the configuration that have one of their own.</summary>
+    public IReadOnlyList<SettingView> OwnLimits { get; init; } = [];
 }
 
 /// <summary>Why a pool's servers could not log in.</summary>
@@ -219,13 +222,16 @@ internal sealed record PoolEventsView
     public int Opened { get; init; }
 }
 
-/// <summary>The connections of one application from one address to a pool.</summary>
+/// <summary>The connections of one application to a pool.</summary>
 /// <param name="Name">application_name.</param>
-/// <param name="Address">Where it is.</param>
+/// <param name="Address">Where it is: an address, or that there are several.</param>
 /// <param name="Connections">How many it has.</param>
 /// <param name="MostWorking">How many of them had a server or waited for one, at most at any look of the last minute.</param>
 internal sealed record ApplicationView(string Name, string Address, int Connections, int MostWorking)
 {
+    /// <summary>The same of the last quarter of an hour; null while it has not been seen for as long.</summary>
+    public int? MostWorkingOfLong { get; init; }
+
     /// <summary>For people.</summary>
     public string Text => $"{(Name.Length > 0 ? Name : "an application without application_name")} ({Address})";
 }

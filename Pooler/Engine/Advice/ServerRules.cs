@@ -29,7 +29,7 @@ internal static class ServerRules
         {
             Sees = "The pools together may open more than 70 % of a server's max_connections.",
             Matters = "The rest is needed by whoever does not come through the pooler: migrations, backups, replication, administrators. Beyond 100 % clients get PostgreSQL's \"sorry, too many clients already\".",
-            Remedy = "Bound each database by max_db_connections, make pools smaller, or raise max_connections in PostgreSQL.",
+            Remedy = "Bound each database by max_db_connections (its own goes before the global one), make pools smaller, or raise max_connections in PostgreSQL. It is a warning while 70 % are in use indeed.",
         },
         new("server-nearly-full", FindNearlyFull)
         {
@@ -106,15 +106,19 @@ internal static class ServerRules
             var most = (int)(max * ConfigurationAdvice.MostOfServer);
             if (server.Demand is { } demand && demand <= most) continue;
             var share = Math.Max(1, most / Math.Max(1, server.Databases));
+            // The global limit is of those databases only that have none of their own.
+            var limit = server.OwnLimits.Count >= server.Databases
+                ? server.OwnLimits.MaxBy(l => l.Value)!
+                : new SettingView("max_db_connections", input.Settings.MaxDbConnections);
             yield return new Finding(
-                server.Demand > max ? AdviceLevel.Warning : AdviceLevel.Info,
+                (server.Demand is null || server.Demand > max) && server.Connections >= most ? AdviceLevel.Warning : AdviceLevel.Info,
                 $"The pools may open {(server.Demand is { } number ? AdviceText.Number(number) : "any number of")} server connections at {server.Name}, more than {AdviceText.Percent(ConfigurationAdvice.MostOfServer)} of its max_connections.",
-                $"max_connections = {max}; {AdviceText.Count(server.Databases, "database", "databases")}; {server.Ours} open now",
-                "Bound each database by max_db_connections, lower default_pool_size, or raise max_connections of the server.")
+                $"max_connections = {max}{(server.Connections is { } used ? $", {used} in use" : "")}; {AdviceText.Count(server.Databases, "database", "databases")}; {server.Ours} open by this pooler now",
+                $"Bound each database by max_db_connections{(server.OwnLimits.Count > 0 ? " (those with one of their own by that)" : "")}, lower the pools' sizes, or raise max_connections of the server.")
             {
                 Subject = server.Name,
-                Setting = "max_db_connections",
-                Current = AdviceText.Number(input.Settings.MaxDbConnections),
+                Setting = limit.Name,
+                Current = limit.Text,
                 Suggested = AdviceText.Number(share),
             };
         }

@@ -14,6 +14,9 @@ internal static class SizeRules
     // Intervals.
     private const int Minute = 12;
 
+    // For a server whose cores nobody has told: what ten of them serve, which most servers have not.
+    private const int MostOfUnknown = 40;
+
     // From here on people complain.
     private const long LongWait = 100_000;
 
@@ -23,7 +26,7 @@ internal static class SizeRules
         {
             Sees = "In most of the last half minute all servers of a pool were in use and clients waited noticeably (a second, or 95 % of waits beyond 10 ms and together a quarter of the time of the transactions), while transactions were short.",
             Matters = "The wait for a server connection is part of every request; with query_wait_timeout it becomes an error. The database has room for more.",
-            Remedy = "Raise the size that limits the pool. The suggested value follows from the transactions per second and their mean time (Little's law) at 75 % utilisation, at most twice the present one, and within four per core of the server and 70 % of its max_connections.",
+            Remedy = "Raise the size that limits the pool. The suggested value follows from the transactions per second and their mean time (Little's law) at 75 % utilisation, at most twice the present one, and within four per core of the server and 70 % of its max_connections. Where its cores are not known (server_cores) no figure above 40 is suggested.",
             Question = AdviceRule.WhyClientsWait,
         },
         new("database-saturated", FindSaturated)
@@ -56,13 +59,23 @@ internal static class SizeRules
         {
             if (SuggestionFor(input, pool) is not { IsPossible: true } suggestion) continue;
             yield return Base(pool, $"The pool is too small: clients wait {AdviceText.Time(pool.Now.MeanWait)} on average for one of {pool.Capacity} server connections.",
-                $"Raise {suggestion.Setting.Name}, and look again: it is raised by no more than twice at a time.") with
+                RemedyFor(input, pool, suggestion)) with
             {
-                Setting = suggestion.Setting.Name,
-                Current = suggestion.Setting.Text,
-                Suggested = AdviceText.Number(suggestion.Setting.Value + suggestion.Size - pool.Capacity),
+                Setting = suggestion.HasFigure ? suggestion.Setting.Name : "server_cores",
+                Current = suggestion.HasFigure ? suggestion.Setting.Text : AdviceText.Number(input.Settings.ServerCores),
+                Suggested = suggestion.HasFigure ? AdviceText.Number(suggestion.Setting.Value + suggestion.Size - pool.Capacity) : "",
             };
         }
+    }
+
+    private static string RemedyFor(AdviceInput input, PoolView pool, Suggestion suggestion)
+    {
+        var remedy = suggestion.HasFigure
+            ? $"Raise {suggestion.Setting.Name}, and look again: it is raised by no more than twice at a time."
+            : $"{pool.Capacity} server connections are as many as {pool.Capacity / MostPerCore} cores can use: raise {suggestion.Setting.Name} only if the server has more.";
+        if (pool.Server.Cores is null) remedy += $" How many cores {pool.Server.Name} has is not known: set server_cores, the best size is two to four per core.";
+        if (pool.Server.MaxConnections is null) remedy += " Its max_connections is not known yet: see that it allows as many.";
+        return remedy;
     }
 
     private static IEnumerable<Finding> FindSaturated(AdviceInput input)
@@ -164,9 +177,10 @@ internal static class SizeRules
         var (byCores, byConnections) = (MostFor(pool.Server.Cores * MostPerCore), MostFor(Room(pool)));
         var size = Math.Min(wanted, Math.Min(byCores, byConnections));
         var setting = pool.ReachedLimit ?? pool.Size;
-        return size > pool.Capacity
-            ? new Suggestion(setting, size, IsPossible: true, EndsByCores: false)
-            : new Suggestion(setting, wanted, IsPossible: false, EndsByCores: byCores <= byConnections);
+        if (size <= pool.Capacity) return new Suggestion(setting, wanted, IsPossible: false, EndsByCores: byCores <= byConnections, HasFigure: false);
+        // Without a bound it would double for ever, on a server that may have two cores.
+        if (pool.Server.Cores is null) size = Math.Min(size, Math.Max(MostOfUnknown, pool.Capacity));
+        return new Suggestion(setting, size, IsPossible: true, EndsByCores: false, HasFigure: size > pool.Capacity);
     }
 
     /// <summary>What this pool may grow to when all pools together are to stay within their part of max_connections.</summary>
@@ -176,5 +190,5 @@ internal static class SizeRules
 
     private static int MostFor(int? limit) => limit ?? int.MaxValue;
 
-    private sealed record Suggestion(SettingView Setting, int Size, bool IsPossible, bool EndsByCores);
+    private sealed record Suggestion(SettingView Setting, int Size, bool IsPossible, bool EndsByCores, bool HasFigure);
 }

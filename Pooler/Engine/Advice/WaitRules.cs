@@ -107,7 +107,7 @@ internal static class WaitRules
                 User = pool.State.User,
                 Setting = wanted > pool.MinSize.Value ? pool.MinSize.Name : "server_idle_timeout",
                 Current = wanted > pool.MinSize.Value ? pool.MinSize.Text : AdviceText.Number(input.Settings.ServerIdleTimeout.TotalSeconds),
-                Suggested = wanted > pool.MinSize.Value ? AdviceText.Number(wanted) : "600",
+                Suggested = wanted > pool.MinSize.Value ? AdviceText.Number(wanted) : AdviceText.Number(Math.Max(600, input.Settings.ServerIdleTimeout.TotalSeconds * 2)),
             };
         }
     }

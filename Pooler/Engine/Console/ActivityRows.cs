@@ -7,7 +7,7 @@ internal sealed class ActivityRows(AdminConsole console)
 
     public IEnumerable<object?[]> HeldServers() => Telemetry.HeldServers.Read(Core).Select(h => new object?[]
     {
-        h.Database, h.User, h.Client, h.Server, (int)h.ClientId, h.ClientAddress, h.ClientUser, h.ApplicationName, h.BackendProcess,
+        h.Database, h.User, h.Client, h.Server, h.ClientId, h.ClientAddress, h.ClientUser, h.ApplicationName, h.BackendProcess,
         h.State, Microseconds(h.HeldFor), Microseconds(h.StateFor), h.Pin, h.Query, h.TraceId,
     });
 

@@ -104,7 +104,7 @@ internal sealed class ShowCatalog
             Table("state", "ss", "key value", process.State),
             // Our own.
             Table("hosts", "ssisssssTTi", "database host port address state role target_session_attrs last_error since next_try servers", hosts.Hosts),
-            Table("held_servers", "ssssisssisqqsss",
+            Table("held_servers", "ssssqsssisqqsss",
                 "database user client server client_id client_address client_user application_name remote_pid state held_us state_us "
                 + "pin query trace_id", activity.HeldServers),
             Table("slow_requests", "Tsqsssssss",

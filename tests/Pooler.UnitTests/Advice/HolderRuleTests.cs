@@ -57,8 +57,19 @@ public sealed class HolderRuleTests
     {
         var input = Input(Pool(State(active: 4, idle: 1), held: Holders(holders, seconds: 61)));
         Assert.Equal(found, input.Finds("long-transactions"));
-        if (found) Assert.Equal(AdviceLevel.Info, input.Single("long-transactions").Level);
+        if (found) Assert.Equal((AdviceLevel.Info, ""), (input.Single("long-transactions").Level, input.Single("long-transactions").Setting));
         Assert.False(Input(Pool(State(active: 4, idle: 1), held: Holders(holders, seconds: 59))).Finds("long-transactions"));
+    }
+
+    [Fact]
+    public void A_dump_in_a_quiet_pool_is_nobodys_concern() =>
+        Assert.Empty(Input(Pool(State(20, active: 1), Interval(State(20, active: 1)).Times(20), held: Holders(1, seconds: 600))).Rules());
+
+    [Fact]
+    public void A_query_is_not_cut_between_the_halves_of_a_character()
+    {
+        var held = Held() with { Query = new string('x', 99) + "\U0001F418 and more" };
+        Assert.Contains("xxx…", Input(Pool(Stuck(), held: [held, held, held])).Single("long-transactions").Evidence);
     }
 
     [Theory]

@@ -37,13 +37,14 @@ internal static class Made
     public static PoolView Pool(
         PoolSnapshot state, IReadOnlyList<PoolInterval>? intervals = null, IReadOnlyList<HeldServer>? held = null, ServerView? server = null,
         SettingView? reachedLimit = null, LoginTrouble? trouble = null, PoolEventsView? events = null, IReadOnlyList<ApplicationView>? applications = null,
-        double idleTransactionTimeout = 0, double queryTimeout = 0, double transactionTimeout = 0) => new()
+        double idleTransactionTimeout = 0, double queryTimeout = 0, double transactionTimeout = 0, int minSize = 0) => new()
         {
             Period = Period,
             State = state,
             Intervals = intervals ?? [],
             Held = held ?? [],
             Size = new SettingView("default_pool_size", state.Size),
+            MinSize = new SettingView("min_pool_size", minSize),
             Server = server ?? new ServerView { Name = "db:5432" },
             ReachedLimit = reachedLimit,
             Trouble = trouble,

@@ -93,18 +93,31 @@ public sealed class OtherRuleTests
     }
 
     [Theory]
-    [InlineData(70, 100, null)]
-    [InlineData(71, 100, "Info")]
-    [InlineData(101, 100, "Warning")]
-    [InlineData(null, 100, "Info")]
-    [InlineData(500, null, null)]
-    public void Pools_that_may_take_most_of_max_connections(int? demand, int? maxConnections, string? level)
+    // What the pools may open, max_connections, connections in use.
+    [InlineData(70, 100, 75, null)]
+    [InlineData(71, 100, 75, "Info")]
+    [InlineData(101, 100, 69, "Info")]
+    [InlineData(101, 100, 70, "Warning")]
+    [InlineData(null, 100, 30, "Info")]
+    [InlineData(null, 100, 70, "Warning")]
+    [InlineData(500, null, 30, null)]
+    public void Pools_that_may_take_most_of_max_connections(int? demand, int? maxConnections, int used, string? level)
     {
-        var input = Input() with { Servers = [Server with { Demand = demand, MaxConnections = maxConnections, Databases = 2 }] };
+        var input = Input() with { Servers = [Server with { Demand = demand, MaxConnections = maxConnections, Databases = 2, Connections = used, Ours = used }] };
         Assert.Equal(level is null ? [] : ["max-connections"], input.Rules());
         if (level is null) return;
         var finding = input.Single("max-connections");
         Assert.Equal((level, "max_db_connections", "35"), (finding.Level.ToString(), finding.Setting, finding.Suggested));
+    }
+
+    [Theory]
+    [InlineData(1, "max_db_connections", "0")]
+    [InlineData(2, "max_db_connections of database db2", "90")]
+    public void Where_all_databases_have_a_limit_of_their_own_that_is_what_is_to_be_lowered(int own, string setting, string current)
+    {
+        SettingView[] limits = [new("max_db_connections of database db1", 60), new("max_db_connections of database db2", 90)];
+        var finding = (Input() with { Servers = [Server with { Demand = 150, Databases = 2, OwnLimits = limits[..own] }] }).Single("max-connections");
+        Assert.Equal((setting, current, "35"), (finding.Setting, finding.Current, finding.Suggested));
     }
 
     [Theory]
@@ -166,6 +179,43 @@ public sealed class OtherRuleTests
         var input = Input(pool) with { ClientLimits = [new ClientLimit(new SettingView("max_client_conn", 100), clients, "", "")] };
         Assert.Equal(found, input.Finds("client-pools-too-large"));
         if (found) Assert.Equal("10", input.Single("client-pools-too-large").Suggested);
+    }
+
+    [Theory]
+    // Its connections, how many of them had work at most: in the last minute, and in a quarter of an hour.
+    [InlineData(50, 1, 4, "10")]
+    [InlineData(49, 1, 4, null)]
+    [InlineData(50, 1, 5, null)]
+    [InlineData(200, 1, 19, "19")]
+    // Not seen for as long yet.
+    [InlineData(50, 1, null, null)]
+    public void An_application_with_many_connections_and_little_traffic(int connections, int working, int? workingOfLong, string? suggested)
+    {
+        var application = new ApplicationView("web", "several addresses", connections, working) { MostWorkingOfLong = workingOfLong };
+        var input = Input(Pool(State(20, active: 1, idle: 4), Interval(State(20, active: 1, idle: 4), 100).Times(6), applications: [application]));
+        Assert.Equal(suggested is null ? [] : ["client-pools-too-large"], input.Rules());
+        if (suggested is null) return;
+        Assert.Equal((AdviceLevel.Info, suggested), (input.Single("client-pools-too-large").Level, input.Single("client-pools-too-large").Suggested));
+    }
+
+    [Fact]
+    public void Refusals_are_told_when_no_limit_is_near_any_more()
+    {
+        ClientLimit[] limits = [new(new SettingView("max_client_conn", 1000), 10, "", ""), new(new SettingView("max_db_client_connections", 20), 5, "shop", "")];
+        var input = Input() with { ClientLimits = limits, FailedLogins = new Dictionary<LoginRefusal, int> { [LoginRefusal.ConnectionLimit] = 3 } };
+        var finding = input.Single("max-client-conn");
+        Assert.Equal(("max_db_client_connections", "shop"), (finding.Setting, finding.Database));
+        Assert.Contains("3 refused", finding.Evidence);
+    }
+
+    [Theory]
+    [InlineData(60, "600")]
+    [InlineData(600, "1200")]
+    public void A_long_idle_timeout_is_made_longer_still(int timeout, string suggested)
+    {
+        var input = Input(Pool(State(1), events: new PoolEventsView { IdleEnds = 20, Opened = 20 }, minSize: 1));
+        input = input with { Configuration = input.Configuration with { Settings = new PoolerSettings { ServerIdleTimeout = TimeSpan.FromSeconds(timeout) } } };
+        Assert.Equal(("server_idle_timeout", suggested), (input.Single("servers-reopened").Setting, input.Single("servers-reopened").Suggested));
     }
 
     [Theory]

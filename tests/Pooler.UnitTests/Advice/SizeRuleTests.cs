@@ -75,6 +75,21 @@ public sealed class SizeRuleTests
         Assert.Equal(suggested, Input(Pool(Busy().State, Busy().Times(6), server: server)).Single("pool-too-small").Suggested);
     }
 
+    [Theory]
+    // Size, cores of the server, setting, suggested.
+    [InlineData(30, null, "default_pool_size", "40")]
+    [InlineData(40, null, "server_cores", "")]
+    [InlineData(60, null, "server_cores", "")]
+    [InlineData(30, 16, "default_pool_size", "60")]
+    public void A_server_of_unknown_cores_is_not_given_ever_more_connections(int size, int? cores, string setting, string suggested)
+    {
+        var interval = Interval(State(size, active: size, waiting: 300, maxWait: 1500), 5000, size * 0.99, wait: 300);
+        var finding = Input(Pool(interval.State, interval.Times(6), server: new ServerView { Name = "db:5432", Cores = cores })).Single("pool-too-small");
+        Assert.Equal((setting, suggested), (finding.Setting, finding.Suggested));
+        Assert.Equal(cores is null, finding.Remedy.Contains("set server_cores", StringComparison.Ordinal));
+        Assert.Contains("max_connections is not known", finding.Remedy);
+    }
+
     [Fact]
     public void A_pool_of_four_per_core_is_not_to_grow()
     {
