@@ -217,7 +217,8 @@ internal sealed partial class ClientSession
         {
             SendToServer(server, data[run..pos]);
         }
-        if (server.Outstanding.Count == 0) ReleaseServerIfDone();
+        // The rest of what the server says unasked is for this client as well; it is released behind that.
+        if (server.Outstanding.Count == 0 && !server.OwesRestOfMessage) ReleaseServerIfDone();
         return pos;
     }
 

@@ -152,9 +152,12 @@ internal sealed partial class ClientSession
     private static void DescribeShow(MessageWriter writer, short format) =>
         writer.RowDescription([new ColumnDescription(TraceCommand.Parameter, TextType, -1, format)]);
 
-    /// <summary>Whether a message that is to be forwarded may be answered here instead.</summary>
+    /// <summary>
+    /// Whether a message that is to be forwarded may be answered here instead: not in the middle of something that the
+    /// server says unasked.
+    /// </summary>
     private bool CanAnswerHere(ServerSession server, ReadOnlySpan<byte> message) =>
-        server.Outstanding.Count == 0 && TraceCommand.MayBeginMessage(message) && !_inBatch && !_copyingIn;
+        server.Outstanding.Count == 0 && !server.OwesRestOfMessage && TraceCommand.MayBeginMessage(message) && !_inBatch && !_copyingIn;
 
     /// <summary>
     /// Looks for the parameter at the beginning of a Query that goes to the server.

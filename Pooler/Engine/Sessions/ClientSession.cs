@@ -467,10 +467,10 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
             var quiet = IsQuiet(server);
             _server = null;
             server.Unlink();
-            // A server that still works for this client, or holds half of a batch, cannot be used by the next one.
+            // A server that still works for this client, is in the middle of telling it something, or holds half of a batch, cannot be used by the next one.
             if (IsReplication) server.CloseWithClient(quiet);
-            else if (quiet) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
-            else server.Abort(server.Outstanding.Count > 0 ? "client disconnected with query in progress" : "client disconnect before everything was sent to the server");
+            else if (quiet && !server.OwesRestOfMessage) server.ReleaseToPool(endOfSession: _mode == PoolMode.Session);
+            else server.Abort(server.Outstanding.Count > 0 || quiet ? "client disconnected with query in progress" : "client disconnect before everything was sent to the server");
         }
         _state = ClientState.Closed;
         _context.Clients.Remove(this);

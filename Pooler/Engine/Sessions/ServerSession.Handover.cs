@@ -112,7 +112,11 @@ internal sealed partial class ServerSession
     }
 
     /// <summary>Linked to the client that it came with.</summary>
-    public void RestoreLink(ClientSession client) => _client = client;
+    public void RestoreLink(ClientSession client)
+    {
+        _client = client;
+        OwesRestOfMessage = _passing > 0 && !_dropping;
+    }
 
     private static PreparedStatement Find(long number, IReadOnlyDictionary<long, PreparedStatement> statements) =>
         statements.TryGetValue(number, out var statement) ? statement : throw new HandoverException($"no statement has the number {number}");

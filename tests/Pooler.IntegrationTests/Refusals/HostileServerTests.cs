@@ -184,4 +184,72 @@ public sealed class HostileServerTests(PostgresForPooler postgres) : RefusalTest
         await bystander.AssertServedAsync();
         Assert.InRange(GC.GetTotalMemory(forceFullCollection: true) - before, long.MinValue, 32 << 20);
     }
+
+    public static readonly TheoryData<Variant, char, string> Interruptions = new(
+        from variant in Backends from status in "IT" from sent in new[] { "simple", "extended", "dropped" } select (variant.Data, status, sent));
+
+    /// <summary>What a server says unasked may come in two halves: nothing of the pooler's own is to get between them.</summary>
+    [Theory, MemberData(nameof(Interruptions))]
+    public async Task Half_a_notification_is_followed_by_its_other_half(Variant variant, char status, string sent)
+    {
+        var notification = HostileConnection.Message('A', [0, 0, 0, 1, .. "channel\0SELECT\0"u8]);
+        await using var hostile = new HostileServer(async connection =>
+        {
+            await connection.LetInAsync();
+            await connection.ReadToAsync('Q');
+            await connection.SendAsync([.. HostileConnection.Written(w => { w.CommandComplete("FIRST"); w.ReadyForQuery((byte)status); }), .. notification[..9]]);
+            await connection.ReadToAsync(sent == "extended" ? 'S' : 'Q');
+            await connection.SendAsync([
+                .. notification[9..],
+                .. sent == "extended" ? HostileConnection.Message('1') : [],
+                .. sent == "extended" ? HostileConnection.Message('2') : [],
+                .. HostileConnection.Written(w => { w.CommandComplete("SECOND"); w.ReadyForQuery((byte)status); })]);
+            await connection.ServeAsync();
+        });
+        await using var pooler = Start(variant, hostile, s => s with { DefaultPoolSize = 1 });
+        using var client = await RawClient.LoginAsync(pooler.EndPoint, HostileDatabase, PostgresForPooler.Trusted);
+        await client.Query("SELECT").SendAsync();
+        Assert.Equal($"C(FIRST) Z({status})", RawClient.Transcript(await client.ReadToReadyAsync()));
+        // The half notification has come through.
+        Assert.Equal((byte)'A', await client.ReadByteAsync());
+        for (var i = 1; i < 9; i++) Assert.Equal(notification[i], await client.ReadByteAsync());
+
+        const string Setting = "SET pooler.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'";
+        if (sent == "simple") client.Query(Setting);
+        else if (sent == "extended") client.Parse("", Setting).Bind("").Execute().Sync();
+        else client.CopyData("of nothing").Query("SELECT");
+        await client.SendAsync();
+
+        foreach (var expected in notification[9..]) Assert.Equal(expected, await client.ReadByteAsync());
+        Assert.Equal((sent == "extended" ? "1 2 " : "") + $"C(SECOND) Z({status})", RawClient.Transcript(await client.ReadToReadyAsync()));
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task A_server_that_a_client_leaves_in_the_middle_of_a_notification_is_closed(Variant variant)
+    {
+        var notification = HostileConnection.Message('A', [0, 0, 0, 1, .. "channel\0SELECT\0"u8]);
+        await using var hostile = new HostileServer(async connection =>
+        {
+            await connection.LetInAsync();
+            if (connection.Number > 1)
+            {
+                await connection.ServeAsync();
+                return;
+            }
+            await connection.ReadToAsync('Q');
+            await connection.SendAsync([.. HostileConnection.Written(w => { w.CommandComplete("FIRST"); w.ReadyForQuery(TransactionStatus.Idle); }), .. notification[..9]]);
+            await connection.HoldAsync();
+        });
+        await using var pooler = Start(variant, hostile, s => s with { DefaultPoolSize = 1 });
+        using (var first = await RawClient.LoginAsync(pooler.EndPoint, HostileDatabase, PostgresForPooler.Trusted))
+        {
+            await first.Query("SELECT").SendAsync();
+            await first.ReadToReadyAsync();
+            for (var i = 0; i < 9; i++) Assert.Equal(notification[i], await first.ReadByteAsync());
+            await first.Terminate().SendAsync();
+        }
+        using var second = await RawClient.LoginAsync(pooler.EndPoint, HostileDatabase, PostgresForPooler.Trusted);
+
+        Assert.Equal("D(served) C(SELECT 1) Z(I)", await second.Query("SELECT").AskAsync());
+    }
 }
