@@ -63,13 +63,13 @@ internal sealed partial class ClientSession
     /// <param name="waited">Microseconds.</param>
     /// <param name="server">The server that has been sent what it waited for; null when that is not known.</param>
     public void ReportSlowWait(long waited, ServerSession? server) =>
-        _context.Engine.SlowRequests.Report(this, SlowRequestLog.Wait, waited, server, _context.Engine.Settings);
+        _context.Engine.SlowRequests.Report(this, SlowRequestLog.Wait, waited, _context.Loop.Now, server, _context.Engine.Settings);
 
     private void ReportSlowQuery(long took, bool moreOutstanding)
     {
         // Weeks, as a rule.
         if (IsReplication) return;
         // What the server was last sent is another request then.
-        _context.Engine.SlowRequests.Report(this, SlowRequestLog.Query, took, moreOutstanding ? null : _server, _context.Engine.Settings);
+        _context.Engine.SlowRequests.Report(this, SlowRequestLog.Query, took, _context.Loop.Now, moreOutstanding ? null : _server, _context.Engine.Settings);
     }
 }

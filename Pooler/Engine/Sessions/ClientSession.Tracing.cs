@@ -139,7 +139,7 @@ internal sealed partial class ClientSession
         if (!Tracing.IsListening || IsReplication) return;
         var now = _context.Loop.Now;
         var parent = _trace?.Waiting ?? default;
-        if (parent == default && now - WaitingSince < _context.Engine.SlowRequests.SlowWait) return;
+        if (parent == default && (now - WaitingSince < _context.Engine.SlowRequests.SlowWait || !_context.RootSpans.TryTake(now))) return;
         // Which of the servers that were opened came first was chance: it may have been opened for somebody else.
         var connect = server?.TakeConnectSpan() ?? default;
         var span = Tracing.Begin("pool wait", ActivityKind.Internal, parent, WaitingSince, Pool, connect.TraceId == parent.TraceId ? default : connect);
@@ -216,6 +216,7 @@ internal sealed partial class ClientSession
             }
             if (sqlState is not null) Tracing.NoteError(transaction, sqlState, reason);
         }
+        if (parent == default && !_context.RootSpans.TryTake(now)) return;
         // In a pipeline it may have been sent before its transaction could begin.
         var startedAt = Math.Max(traced?.StartedAt ?? _requestStart, parent == context ? 0 : _transactionStart);
         var span = Tracing.Begin("query", ActivityKind.Client, parent, startedAt, Pool, link);

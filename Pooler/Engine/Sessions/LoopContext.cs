@@ -2,6 +2,7 @@ using Pooler.Engine.Console;
 using Pooler.Engine.Loops;
 using Pooler.Engine.Protocol;
 using Pooler.Engine.Sessions.Cancelling;
+using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Sessions;
 
@@ -23,6 +24,9 @@ internal sealed class LoopContext(EngineCore engine, EventLoop loop)
 
     /// <summary>Connections of this loop that ask for cancellation.</summary>
     public SessionList<CancelRequest> Cancels { get; } = new();
+
+    /// <summary>Spans that are no part of a client's trace.</summary>
+    public RootSpanAllowance RootSpans { get; } = new();
 
     /// <summary>Those of <see cref="Logins"/> that take a place of max_client_conn; guarded by <see cref="EngineCore.Admission"/>.</summary>
     public int AdmittedLogins { get; private set; }

@@ -33,19 +33,19 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
     /// <param name="client">Whose it was.</param>
     /// <param name="kind"><see cref="Wait"/> or <see cref="Query"/>.</param>
     /// <param name="took">Microseconds.</param>
+    /// <param name="loopTime">Now, in loop microseconds.</param>
     /// <param name="server">The server whose last request it is about; null when it is not known.</param>
     /// <param name="settings">The settings of the moment.</param>
-    public void Report(ClientSession client, string kind, long took, ServerSession? server, PoolerSettings settings)
+    public void Report(ClientSession client, string kind, long took, long loopTime, ServerSession? server, PoolerSettings settings)
     {
         var kept = kind == Wait ? _waits : _queries;
         var isLogged = kind == Wait ? settings.LogSlowWaits : settings.LogSlowQueries;
-        var now = timeProvider.GetUtcNow();
         // Where everything is slow, most of it is not even worth a text.
-        if (!isLogged && !kept.Wants(TimeSpan.FromMicroseconds(took), now)) return;
+        if (!isLogged && !kept.Wants(took, loopTime, timeProvider)) return;
         var identity = client.Identity;
         var trace = client.TraceParent;
         var request = new SlowRequest(
-            now, kind, TimeSpan.FromMicroseconds(took), identity.Pool.Database.Name, identity.Pool.User.Name,
+            timeProvider.GetUtcNow(), kind, TimeSpan.FromMicroseconds(took), identity.Pool.Database.Name, identity.Pool.User.Name,
             identity.LogName.Pointer, client.Origin, client.ApplicationName,
             server is null ? "" : RequestDescription.Of(server.LastRequest, settings.LogQueryParameters), trace?[3..35])
         {

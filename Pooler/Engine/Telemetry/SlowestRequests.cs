@@ -9,11 +9,33 @@ internal sealed class SlowestRequests
     /// <summary>For how long.</summary>
     public static readonly TimeSpan KeptFor = TimeSpan.FromMinutes(15);
 
+    /// <summary>Loop microseconds between two looks for those that have become too old.</summary>
+    private const long LookInterval = 1_000_000;
+
     private readonly Lock _lock = new();
 
     // The least slow one comes first: it is the one to make room.
     private readonly PriorityQueue<SlowRequest, TimeSpan> _requests = new();
     private DateTimeOffset _oldest;
+
+    /// <summary>Microseconds that are too few to be kept; negative while there is room.</summary>
+    private long _tooQuick = -1;
+
+    /// <summary>When <see cref="_tooQuick"/> is not to be relied on any more, as old ones make room; in loop microseconds.</summary>
+    private long _lookAgainAt = long.MinValue;
+
+    /// <summary>
+    /// The same for those who ask for every one of many: most are refused without a lock and without a look at the clock.
+    /// </summary>
+    /// <param name="took">Microseconds.</param>
+    /// <param name="loopTime">In loop microseconds.</param>
+    /// <param name="clock">For when it has to be looked at.</param>
+    public bool Wants(long took, long loopTime, TimeProvider clock)
+    {
+        if (took <= Volatile.Read(ref _tooQuick) && loopTime < Volatile.Read(ref _lookAgainAt)) return false;
+        Volatile.Write(ref _lookAgainAt, loopTime + LookInterval);
+        return Wants(TimeSpan.FromMicroseconds(took), clock.GetUtcNow());
+    }
 
     /// <summary>Whether one that took so long would be kept.</summary>
     public bool Wants(TimeSpan took, DateTimeOffset now)
@@ -33,6 +55,7 @@ internal sealed class SlowestRequests
             if (_requests.Count == 0) _oldest = request.End;
             if (_requests.Count < Most) _requests.Enqueue(request, request.Duration);
             else _requests.EnqueueDequeue(request, request.Duration);
+            NoteTooQuick();
         }
     }
 
@@ -55,5 +78,9 @@ internal sealed class SlowestRequests
             _requests.EnqueueRange(kept);
         }
         _oldest = kept.Length == 0 ? now : kept.Min(i => i.Element.End);
+        NoteTooQuick();
     }
+
+    private void NoteTooQuick() =>
+        Volatile.Write(ref _tooQuick, _requests.Count < Most ? -1 : _requests.Peek().Duration.Ticks / TimeSpan.TicksPerMicrosecond);
 }

@@ -299,4 +299,20 @@ public sealed class CommentTests(PostgresForPooler postgres) : PoolerTest(postgr
         Assert.Equal("COPY", Assert.Single(await _spans.OfAsync(simple, 1)).GetTagItem("db.operation.name"));
         Assert.Equal("COPY", Assert.Single(await _spans.OfAsync(extended, 1)).GetTagItem("db.operation.name"));
     }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Where_all_is_slow_few_unmarked_queries_are_spans_and_all_marked_ones(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { SlowQueryTime = TimeSpan.FromMicroseconds(1) });
+        using var client = await pooler.LoginAsync(database);
+        var mark = RecordedSpans.NewMark();
+        for (var i = 0; i < 1000; i++) await client.Query("SELECT 1").AskAsync();
+        for (var i = 0; i < 100; i++) await client.Query("SELECT 2 " + mark.Comment).AskAsync();
+
+        await _spans.OfAsync(mark, 100);
+
+        // A thousand would take 50 seconds.
+        Assert.InRange(_spans.RootsOf(database).Count(s => s.OperationName == "query"), 1, 800);
+    }
 }

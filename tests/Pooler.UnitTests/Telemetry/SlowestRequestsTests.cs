@@ -34,4 +34,34 @@ public sealed class SlowestRequestsTests
         Assert.Equal([100, .. Enumerable.Range(5010, SlowestRequests.Most - 10)], Kept(later));
         Assert.Empty(Kept(later + SlowestRequests.KeptFor + TimeSpan.FromSeconds(1)));
     }
+
+    [Fact]
+    public void Of_those_that_are_too_quick_few_look_at_the_clock()
+    {
+        var clock = new CountingClock(Start);
+        for (var i = 0; i < SlowestRequests.Most; i++) _requests.Add(Request(5000, Start));
+        bool Wants(int milliseconds, long seconds) => _requests.Wants(milliseconds * 1000L, seconds * 1_000_000, clock);
+
+        Assert.All(Enumerable.Range(0, 1000), _ => Assert.False(Wants(5000, 1)));
+        Assert.Equal(1, clock.Looks);
+        Assert.True(Wants(5001, 1));
+
+        // Old ones make room.
+        clock.Now = Start + SlowestRequests.KeptFor + TimeSpan.FromSeconds(1);
+        Assert.True(Wants(100, 1000));
+        Assert.True(Wants(100, 1000));
+    }
+
+    private sealed class CountingClock(DateTimeOffset start) : TimeProvider
+    {
+        public DateTimeOffset Now { get; set; } = start;
+
+        public int Looks { get; private set; }
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            Looks++;
+            return Now;
+        }
+    }
 }
