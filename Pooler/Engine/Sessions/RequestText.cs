@@ -22,7 +22,9 @@ internal sealed class RequestText
     private byte[]? _values;
     private byte[]? _parsedName;
     private PreparedStatement? _statement;
-    private int _length;
+
+    /// <summary>At least a zero, so that whatever is appended comes behind one, unless a text has begun.</summary>
+    private int _length = 1;
     private int _valuesLength;
     private bool _isName;
     private uint _version;
@@ -82,7 +84,7 @@ internal sealed class RequestText
     /// <summary>The unnamed statement: the last SQL, unless a named one was used since.</summary>
     public void SetUnnamed()
     {
-        if (_statement is not null || _isName) Set([]);
+        if (_statement is not null || _isName) Set("\0"u8);
     }
 
     /// <summary>The values of a Bind: its body behind the names.</summary>

@@ -61,6 +61,17 @@ public sealed class RequestTextTests
     }
 
     [Fact]
+    public void What_comes_behind_no_text_is_none()
+    {
+        _text.Append("a row of COPY data"u8);
+        Assert.Equal("", Shown);
+        _text.Set(new PreparedStatement(1, [.. Zero("SELECT named"), 0, 0]));
+        _text.SetUnnamed();
+        _text.Append("values of a Bind"u8);
+        Assert.Equal("", Shown);
+    }
+
+    [Fact]
     public void Bound_values_are_shown_as_text()
     {
         int[] types = [16, 21, 23, 20, 25, 2950, 1082, 1114, 17, 0];
