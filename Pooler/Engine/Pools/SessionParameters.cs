@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Pooler.Engine.Sessions;
 
 namespace Pooler.Engine.Pools;
 
@@ -130,6 +131,8 @@ public sealed class SessionParameters : IEquatable<SessionParameters>
 
     private static SessionParameters Share(SessionParameters parameters)
     {
+        // A trace is one session's, and only passes through here on its way to another process.
+        if (parameters[TraceCommand.Parameter] is not null) return parameters;
         if (Shared.TryGetValue(parameters, out var known)) return known;
         return Shared.Count < MostShared ? Shared.GetOrAdd(parameters, parameters) : parameters;
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Pooler.Engine.Configuration;
 using Pooler.Engine.Handover;
 using Pooler.Engine.Loops;
@@ -103,6 +104,9 @@ internal sealed partial class ClientSession
         var was = _state;
         _state = ClientState.Closed;
         if (was == ClientState.Waiting) Pool.Abandon(this);
+        // What follows of it is the other process's to tell.
+        _trace?.Transaction?.AddEvent(new ActivityEvent("handed over"));
+        EndTransactionSpan(_context.Engine.Now);
         _server?.Forget();
         _server = null;
         _context.Clients.Remove(this);

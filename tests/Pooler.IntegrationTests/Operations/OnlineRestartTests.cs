@@ -6,6 +6,7 @@ using Npgsql;
 using Pooler.Engine;
 using Pooler.Engine.Configuration;
 using Pooler.IntegrationTests.Process;
+using Pooler.IntegrationTests.Tracing;
 using Testing;
 using Xunit;
 
@@ -46,7 +47,9 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
         await idle.Query("SET pooler.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'").AskAsync();
         await idle.Parse("mine", "SELECT $1::int + 1").Sync().AskAsync();
         using var inTransaction = await old.LoginAsync(database);
-        await inTransaction.Query("BEGIN; CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 7 AS n").AskAsync(1);
+        using var spans = new RecordedSpans();
+        var mark = RecordedSpans.NewMark();
+        await inTransaction.Query("BEGIN; CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 7 AS n " + mark.Comment).AskAsync(1);
         using var inQuery = await old.LoginAsync(database);
         await inQuery.Query("SELECT pg_sleep(1), 'slept'").SendAsync();
         using var inCopy = await old.LoginAsync(database);
@@ -67,6 +70,7 @@ public sealed class OnlineRestartTests : PoolerTest, IDisposable
         await idle.Query("RESET pooler.traceparent").AskAsync();
         Assert.Equal("", await idle.ScalarAsync("SHOW pooler.traceparent"));
         Assert.Equal("2 D(42) C(SELECT 1) Z(I)", await idle.Bind("mine", "41").Execute().Sync().AskAsync());
+        Assert.Equal("handed over", Assert.Single(Assert.Single(spans.Of(mark), s => s.OperationName == "transaction").Events).Name);
         Assert.Equal("7", await inTransaction.ScalarAsync("SELECT n FROM t"));
         Assert.Equal("C(COMMIT) Z(I)", await inTransaction.Query("COMMIT").AskAsync());
         Assert.Equal("T D(|slept) C(SELECT 1) Z(I)", RawClient.Transcript(await inQuery.ReadToReadyAsync()));

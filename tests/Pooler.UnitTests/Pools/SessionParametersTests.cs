@@ -18,6 +18,16 @@ public sealed class SessionParametersTests
     }
 
     [Fact]
+    public void Sets_with_a_trace_are_not_kept_for_others()
+    {
+        SessionParameters Traced() => Server.With("pooler.traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+
+        Assert.NotSame(Traced(), Traced());
+        Assert.Equal(Traced(), Traced());
+        Assert.Same(Server, Traced().With("pooler.traceparent", null));
+    }
+
+    [Fact]
     public void What_differs_is_set_and_what_is_too_much_is_reset()
     {
         Assert.Equal("SET TimeZone TO 'Asia/Tokyo';", Server.ChangesTo(Server.With("TimeZone", "Asia/Tokyo")));
