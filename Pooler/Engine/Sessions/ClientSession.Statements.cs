@@ -65,6 +65,7 @@ internal sealed partial class ClientSession
     /// <summary>DISCARD ALL or DEALLOCATE ALL was executed.</summary>
     public void ForgetAllStatements()
     {
+        _trace?.ForgetStatements();
         if (_statements is null) return;
         foreach (var statement in _statements.Values) Registry.Release(statement);
         _statements = null;

@@ -1,3 +1,4 @@
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Protocol;
 
 namespace Pooler.Engine.Sessions;
@@ -79,7 +80,7 @@ internal sealed partial class ClientSession
                 case Frontend.Parse when parsed is null:
                     if (!body.TryReadCString(out var name) || !name.IsEmpty || !body.TryReadCString(out var sql)
                         || TraceCommand.TryRead(sql, isWhole: true, out parsed, out _, out var isAlone) != TraceReading.Found
-                        || !isAlone || !CanExecuteHere(parsed, status)) return 0;
+                        || !isAlone || !CanExecuteHere(parsed, status) || !CanParseHere(parsed, status)) return 0;
                     writer.ParseComplete();
                     break;
                 case Frontend.Bind when parsed is not null && !isBound:
@@ -127,6 +128,10 @@ internal sealed partial class ClientSession
     // An error would have to fail the server's transaction too, and RESET ALL is more than ours.
     private static bool CanExecuteHere(TraceCommand command, byte status) =>
         !command.IsForServer && (status == TransactionStatus.Idle || (status == TransactionStatus.InTransaction && !command.IsMalformed));
+
+    // While the client keeps its server, the server's unnamed statement is the client's, and has to become this one.
+    private bool CanParseHere(TraceCommand command, byte status) =>
+        _server is null || command.Verb == TraceVerb.Show || (status == TransactionStatus.Idle && _mode != PoolMode.Session);
 
     private void ExecuteHere(TraceCommand command, byte status, MessageWriter writer)
     {
@@ -197,7 +202,7 @@ internal sealed partial class ClientSession
             && isAlone)
         {
             // It is answered here, when everything before it is, unless there is more in its batch.
-            if (found.Verb == TraceVerb.Show && !_inBatch && server.Outstanding.Count > 0) return Verdict.AwaitAnswers;
+            if (found.Verb == TraceVerb.Show && !_inBatch && !_copyingIn && server.Outstanding.Count > 0) return Verdict.AwaitAnswers;
             if (found.Verb != TraceVerb.Show && !(found.IsForServer && _trace is null)) command = found;
         }
         if (command is null)
@@ -238,7 +243,8 @@ internal sealed partial class ClientSession
     /// <summary>The error that the client gets in the place of the one that its malformed value was turned into.</summary>
     public static PgError? InPlaceOf(PgError error, TracedRequest? answered)
     {
-        if (error.SqlState != SqlState.InvalidParameterValue || !error.Message.Contains("\"geqo\"", StringComparison.Ordinal)) return null;
+        // The quotes around the name are the language's, which lc_messages chooses.
+        if (error.SqlState != SqlState.InvalidParameterValue || !error.Message.Contains("geqo", StringComparison.Ordinal)) return null;
         foreach (var command in answered?.Commands ?? [])
             if (command.IsMalformed) return TraceCommand.MalformedError(command.Value);
         return null;

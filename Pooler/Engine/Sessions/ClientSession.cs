@@ -234,6 +234,8 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
         StopAwaitingAnswers();
         statistics.Queries++;
         NoteRequestEnded(now, moreOutstanding);
+        // What it is asked next need not be part of the same.
+        if (_traceParent is not null && !moreOutstanding && _trace?.Transaction is null) _traceParent = null;
         if (_requestStart != 0) statistics.QueryTimes.Record(now - _requestStart);
         _requestStart = moreOutstanding ? now : 0;
         if (transactionStatus == TransactionStatus.Idle)

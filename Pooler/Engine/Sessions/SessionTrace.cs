@@ -104,6 +104,13 @@ internal sealed class SessionTrace(TraceValue atStart)
         if (_named.Count == 0) _named = null;
     }
 
+    /// <summary>All named statements and portals are gone.</summary>
+    public void ForgetStatements()
+    {
+        _named = null;
+        _bound = null;
+    }
+
     /// <summary>The command that a portal executes; null when it is something else.</summary>
     public TraceCommand? Executed(ReadOnlySpan<byte> portal) => _bound is not null && portal.SequenceEqual(_portal) ? _bound : null;
 }

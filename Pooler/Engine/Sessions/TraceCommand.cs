@@ -239,8 +239,10 @@ internal sealed class TraceCommand
     private static int EndOfComment(ReadOnlySpan<byte> text)
     {
         var depth = 0;
-        for (var i = 0; i + 1 < text.Length; i++)
+        for (var i = 0; text[i..].IndexOfAny((byte)'*', (byte)'/') is >= 0 and var next; i++)
         {
+            i += next;
+            if (i + 1 == text.Length) return -1;
             if (text[i] == '/' && text[i + 1] == '*') depth++;
             else if (text[i] != '*' || text[i + 1] != '/') continue;
             else if (--depth == 0) return i + 1;

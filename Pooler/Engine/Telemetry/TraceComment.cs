@@ -15,9 +15,6 @@ internal static class TraceComment
     /// </summary>
     private const int Farthest = 4096;
 
-    /// <summary>Parameters of a Parse whose types may be told: the types follow the text, so its end is looked for behind them.</summary>
-    private const int MostParameterTypes = 128;
-
     /// <summary>The text of a Query, without its terminator. What is not marked costs a look at the last bytes.</summary>
     /// <param name="sql">The text.</param>
     /// <param name="context">The client's span; the default when its trace is not recorded.</param>
@@ -33,20 +30,13 @@ internal static class TraceComment
         return begin >= 0 && TryReadPairs(comment[(begin + 2)..], out context);
     }
 
-    /// <summary>
-    /// The body of a Parse behind the statement's name: text, terminator, number of types, types. The end of the text is
-    /// looked for from the end of the message.
-    /// </summary>
+    /// <summary>The body of a Parse: the statement's name, its text, and types, whose bytes may look like anything.</summary>
     public static bool TryReadParse(ReadOnlySpan<byte> body, out ActivityContext context)
     {
         context = default;
-        for (var types = 0; types <= MostParameterTypes; types++)
-        {
-            var end = body.Length - sizeof(short) - types * sizeof(int);
-            if (end < 1) return false;
-            if (body[end - 1] == 0 && body[end] == 0 && body[end + 1] == types && TryRead(body[..(end - 1)], out context)) return true;
-        }
-        return false;
+        var text = body[(body.IndexOf((byte)0) + 1)..];
+        var end = text.IndexOf((byte)0);
+        return end >= 0 && TryRead(text[..end], out context);
     }
 
     private static bool TryReadPairs(ReadOnlySpan<byte> comment, out ActivityContext context)

@@ -252,4 +252,27 @@ public sealed class HostileServerTests(PostgresForPooler postgres) : RefusalTest
 
         Assert.Equal("D(served) C(SELECT 1) Z(I)", await second.Query("SELECT").AskAsync());
     }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task A_malformed_trace_is_refused_in_its_own_words_whatever_language_the_server_speaks(Variant variant)
+    {
+        await using var german = new HostileServer(async connection =>
+        {
+            await connection.LetInAsync();
+            await connection.ReadToAsync('Q');
+            await connection.SendAsync(w =>
+            {
+                PgError.Error(SqlState.InvalidParameterValue, "Parameter »geqo« erfordert einen Boole’schen Wert").WriteTo(w);
+                w.ReadyForQuery(TransactionStatus.Idle);
+            });
+            await connection.HoldAsync();
+        });
+        await using var pooler = Start(variant, german);
+        using var client = await RawClient.LoginAsync(pooler.EndPoint, HostileDatabase, PostgresForPooler.Trusted);
+
+        await client.Query("SET pooler.traceparent = 'nonsense'; SELECT 1").SendAsync();
+
+        var error = Assert.Single(await client.ReadToReadyAsync(), m => m.Type == 'E');
+        Assert.Equal("invalid value for parameter \"pooler.traceparent\": \"nonsense\"", error.Field('M'));
+    }
 }

@@ -325,6 +325,77 @@ public sealed class SettingTests(PostgresForPooler postgres) : PoolerTest(postgr
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task The_unnamed_statement_of_a_kept_server_is_the_one_that_was_prepared_last(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        foreach (var mode in (PoolMode[])[PoolMode.Session, PoolMode.Transaction])
+        {
+            await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { PoolMode = mode });
+            using var client = await pooler.LoginAsync(database);
+            var mark = RecordedSpans.NewMark();
+            if (mode == PoolMode.Transaction) await client.Query("BEGIN").AskAsync();
+            var status = mode == PoolMode.Transaction ? "Z(T)" : "Z(I)";
+
+            Assert.Equal("1 2 D(1) C(SELECT 1) " + status, await client.Parse("", "SELECT 1").Bind("").Execute().Sync().AskAsync());
+            Assert.Equal("1 2 C(SET) " + status, await client.Parse("", $"SET pooler.traceparent = '{mark.Value}'").Bind("").Execute().Sync().AskAsync());
+            Assert.Equal("2 C(SET) " + status, await client.Bind("").Execute().Sync().AskAsync());
+            Assert.Equal(mark.Value, await client.ScalarAsync("SHOW pooler.traceparent"));
+        }
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task Names_of_statements_that_are_gone_are_forgotten(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        using var client = await pooler.LoginAsync(database);
+        var mark = RecordedSpans.NewMark();
+        foreach (var reset in new[] { "DISCARD ALL", "DEALLOCATE ALL" })
+        {
+            // More than are followed at once.
+            for (var i = 0; i < 1000; i++) client.Parse($"s{i}", "SET pooler.traceparent = ''");
+            await client.Sync().AskAsync();
+            await client.Query(reset).AskAsync();
+            await client.Parse("new", $"SET pooler.traceparent = '{mark.Value}'").Bind("new").Execute().Sync().AskAsync();
+            Assert.Equal(mark.Value, await client.ScalarAsync("SHOW pooler.traceparent"));
+            await client.Query("DEALLOCATE ALL").Query("RESET pooler.traceparent").AskAsync(2);
+        }
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task In_the_middle_of_a_COPY_it_is_as_wrong_as_anything_else(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant);
+        var transcripts = new List<string>();
+        foreach (var endPoint in (EndPoint[])[new IPEndPoint(IPAddress.Loopback, Postgres.Server.Port), pooler.EndPoint])
+        {
+            using var client = await RawClient.LoginAsync(endPoint, database, PostgresForPooler.Trusted);
+            await client.Query("CREATE TEMP TABLE t (a int); COPY t FROM STDIN").SendAsync();
+            await client.ReadToAsync('G');
+            await client.Parse("", "SHOW pooler.traceparent").SendAsync();
+            transcripts.Add(RawClient.Transcript(await client.ReadToReadyAsync()));
+        }
+        Assert.Equal(transcripts[0], transcripts[1]);
+    }
+
+    [Theory, MemberData(nameof(Backends))]
+    public async Task What_is_shown_of_a_session_is_the_trace_of_its_request(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        await using var pooler = RunningPooler.Start(Postgres, variant, s => s with { PoolMode = PoolMode.Session });
+        using var client = await pooler.LoginAsync(database);
+        var mark = RecordedSpans.NewMark();
+        string?[] Shown() => [.. pooler.Engine.HeldServers().Select(h => h.TraceId)];
+
+        await client.Query("SELECT pg_sleep(0.3) " + mark.Comment).SendAsync();
+        await Eventually.TrueAsync(() => Shown() is [var id] && id == mark.TraceId.ToString(), cancellationToken: Cancelled);
+        await client.ReadToReadyAsync();
+
+        await Eventually.TrueAsync(() => Shown() is [null], cancellationToken: Cancelled);
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task Psql_may_mark_its_session_by_its_environment_or_by_SET(Variant variant)
     {
         var database = await NewDatabaseAsync();

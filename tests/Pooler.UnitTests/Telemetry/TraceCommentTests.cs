@@ -124,4 +124,13 @@ public sealed class TraceCommentTests
             TraceParent.TryRead(bytes, null, out _);
         }
     }
+
+    [Fact]
+    public void In_a_Parse_many_types_and_bytes_that_look_like_a_text_change_nothing()
+    {
+        var writer = new MessageWriter();
+        writer.Parse("name", $"SELECT $1 /*traceparent='{Parent}'*/", new int[1000]);
+        Assert.True(TraceComment.TryReadParse(writer.Written[5..], out _));
+        Assert.False(TraceComment.TryReadParse(Encoding.UTF8.GetBytes($"name\0SELECT 1\0/*traceparent='{Parent}'*/\0\0\0"), out _));
+    }
 }
