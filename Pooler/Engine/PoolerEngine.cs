@@ -422,10 +422,12 @@ public sealed class PoolerEngine : IAsyncDisposable
     public IReadOnlyList<PoolHistory> History() => _history.Read();
 
     /// <summary>The clients that hold servers now, those that have held theirs longest first.</summary>
-    public IReadOnlyList<HeldServer> HeldServers() => Pooler.Engine.Telemetry.HeldServers.Read(_core);
+    /// <param name="mayShowValues">False for readers who are not to see values even with log_query_parameters.</param>
+    public IReadOnlyList<HeldServer> HeldServers(bool mayShowValues = true) => Pooler.Engine.Telemetry.HeldServers.Read(_core, mayShowValues);
 
     /// <summary>The slowest waits and queries of the last minutes, slowest first.</summary>
-    public IReadOnlyList<SlowRequest> SlowRequests() => _core.SlowRequests.Read();
+    /// <param name="mayShowValues">As for <see cref="HeldServers"/>.</param>
+    public IReadOnlyList<SlowRequest> SlowRequests(bool mayShowValues = true) => _core.SlowRequests.Read(mayShowValues);
 
     /// <summary>What could be better, from the live figures; warnings first.</summary>
     public IReadOnlyList<AdviceItem> Advice() => _advice.Items;

@@ -29,7 +29,8 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
         _memory.Look(pools);
         var histories = engine.History().ToDictionary(h => (h.Database, h.User), h => h.Intervals);
         var applications = _memory.ApplicationsByPool();
-        var held = engine.HeldServers().ToLookup(h => (h.Database, h.User));
+        // Advice goes into the log, over OTLP and onto the page.
+        var held = engine.HeldServers(mayShowValues: false).ToLookup(h => (h.Database, h.User));
         foreach (var (pool, state) in states) AskServer(pool, state, histories.GetValueOrDefault(KeyOf(pool)));
         var servers = ServersOf(configuration, pools);
         return new AdviceInput

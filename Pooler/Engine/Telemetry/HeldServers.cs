@@ -7,10 +7,12 @@ namespace Pooler.Engine.Telemetry;
 internal static class HeldServers
 {
     /// <summary>Held longest first. Any thread; each row is as of the moment it was looked at.</summary>
-    public static IReadOnlyList<HeldServer> Read(EngineCore engine)
+    /// <param name="engine">Whose servers.</param>
+    /// <param name="mayShowValues">False for readers who are not to see values even with log_query_parameters.</param>
+    public static IReadOnlyList<HeldServer> Read(EngineCore engine, bool mayShowValues = true)
     {
         var now = engine.Now;
-        var withValues = engine.Settings.LogQueryParameters;
+        var withValues = mayShowValues && engine.Settings.LogQueryParameters;
         var rows = new List<HeldServer>();
         foreach (var server in engine.Servers)
             if (server.Client is { } client && client.Server == server) rows.Add(Row(server, client, now, withValues));

@@ -17,4 +17,10 @@ public sealed record SlowRequest(
 {
     /// <summary>W3C span id within the trace: of the client's span, or of the one that was made for it.</summary>
     public string? SpanId { get; init; }
+
+    /// <summary>The SQL with its values, for those who may see them; null without log_query_parameters.</summary>
+    internal string? QueryWithValues { get; init; }
+
+    /// <summary>The same with <see cref="Query"/> as it was sent, where that is known.</summary>
+    internal SlowRequest WithValues() => QueryWithValues is null ? this : this with { Query = QueryWithValues };
 }

@@ -15,6 +15,7 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
     // Each kind for itself, or a thousand waits would push out the query that they waited for.
     private readonly SlowestRequests _waits = new();
     private readonly SlowestRequests _queries = new();
+    private volatile bool _withValues;
 
     /// <summary>Queries from this long on are slow, microseconds.</summary>
     public long SlowQuery { get; private set; } = long.MaxValue;
@@ -27,6 +28,7 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
     {
         SlowQuery = Threshold(settings.SlowQueryTime);
         SlowWait = Threshold(settings.SlowWaitTime);
+        _withValues = settings.LogQueryParameters;
     }
 
     /// <summary>Something took too long. On the client's loop.</summary>
@@ -47,21 +49,26 @@ internal sealed class SlowRequestLog(EngineLog log, TimeProvider timeProvider)
         var request = new SlowRequest(
             timeProvider.GetUtcNow(), kind, TimeSpan.FromMicroseconds(took), identity.Pool.Database.Name, identity.Pool.User.Name,
             identity.LogName.Pointer, client.Origin, client.ApplicationName,
-            server is null ? "" : RequestDescription.Of(server.LastRequest, settings.LogQueryParameters), trace?[3..35])
+            server is null ? "" : RequestDescription.Of(server.LastRequest, withValues: false), trace?[3..35])
         {
             SpanId = trace?[36..52],
+            QueryWithValues = server is not null && settings.LogQueryParameters ? RequestDescription.Of(server.LastRequest, withValues: true) : null,
         };
         kept.Add(request);
         if (!isLogged) return;
-        if (kind == Wait) log.SlowWait(identity.LogName, new SlowRequestText(request));
-        else log.SlowQuery(identity.LogName, new SlowRequestText(request));
+        var text = new SlowRequestText(request.WithValues());
+        if (kind == Wait) log.SlowWait(identity.LogName, text);
+        else log.SlowQuery(identity.LogName, text);
     }
 
     /// <summary>What is kept, slowest first. Any thread.</summary>
-    public IReadOnlyList<SlowRequest> Read()
+    /// <param name="mayShowValues">False for readers who are not to see values even with log_query_parameters.</param>
+    public IReadOnlyList<SlowRequest> Read(bool mayShowValues = true)
     {
         var now = timeProvider.GetUtcNow();
-        return [.. _waits.Read(now).Concat(_queries.Read(now)).OrderByDescending(r => r.Duration)];
+        // Texts from when the setting was on lose their values with it.
+        var withValues = mayShowValues && _withValues;
+        return [.. _waits.Read(now).Concat(_queries.Read(now)).Select(r => withValues ? r.WithValues() : r).OrderByDescending(r => r.Duration)];
     }
 
     private static long Threshold(TimeSpan time) => time > TimeSpan.Zero ? time.Ticks / TimeSpan.TicksPerMicrosecond : long.MaxValue;

@@ -138,6 +138,7 @@ public sealed class HeldServerTests(PostgresForPooler postgres) : PoolerTest(pos
         Assert.Equal("SELECT 'as it is'", Only(pooler).Query);
         await client.Parse("s", "SELECT $1, $2::int").Bind("s", "it's", null).Execute().Sync().AskAsync();
         Assert.Equal("SELECT $1, $2::int [$1 = 'it''s', $2 = NULL]", Only(pooler).Query);
+        Assert.Equal("SELECT $1, $2::int", Assert.Single(pooler.Engine.HeldServers(mayShowValues: false)).Query);
         pooler.Reload(c => c with { Settings = c.Settings with { LogQueryParameters = false } });
         Assert.Equal("SELECT $1, $2::int", Only(pooler).Query);
     }

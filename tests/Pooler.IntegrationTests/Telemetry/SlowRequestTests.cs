@@ -76,6 +76,25 @@ public sealed class SlowRequestTests(PostgresForPooler postgres) : PoolerTest(po
     }
 
     [Theory, MemberData(nameof(Backends))]
+    public async Task Values_are_shown_only_to_those_who_may_see_them_and_only_while_the_setting_is_on(Variant variant)
+    {
+        var database = await NewDatabaseAsync();
+        var log = new RecordingLog();
+        await using var pooler = RunningPooler.Start(
+            RunningPooler.Configuration(Postgres, variant, s => s with { SlowQueryTime = Threshold, LogSlowQueries = true, LogQueryParameters = true }), log);
+        using var client = await pooler.LoginAsync(database);
+        await client.Parse("", "SELECT pg_sleep(0.05), 'literal', $1::text").Bind("", "bound").Execute().Sync().AskAsync();
+
+        const string Text = "SELECT pg_sleep(?), ?, $1::text";
+        const string WithValues = "SELECT pg_sleep(0.05), 'literal', $1::text [$1 = 'bound']";
+        Assert.Equal(WithValues, Assert.Single(pooler.Engine.SlowRequests()).Query);
+        Assert.Equal(Text, Assert.Single(pooler.Engine.SlowRequests(mayShowValues: false)).Query);
+        Assert.EndsWith(" ms: " + WithValues, Assert.Single(log.Lines, l => l.Contains("slow query", StringComparison.Ordinal)));
+        pooler.Reload(c => c with { Settings = c.Settings with { LogQueryParameters = false } });
+        Assert.Equal(Text, Assert.Single(pooler.Engine.SlowRequests()).Query);
+    }
+
+    [Theory, MemberData(nameof(Backends))]
     public async Task With_thresholds_of_zero_nothing_is_slow(Variant variant)
     {
         var database = await NewDatabaseAsync();

@@ -63,8 +63,9 @@ internal sealed record PageModel
                 snapshot.PreparedStatements, Environment.WorkingSet,
                 [.. engine.ListenEndPoints.Select(e => e.ToString() ?? "")], settings.ConfFile, settings.ListenPort, settings.HttpAddr, settings.HttpAdminPort),
             Advice = advice,
-            Held = engine.HeldServers(),
-            Slow = engine.SlowRequests(),
+            // The page asks nobody who they are.
+            Held = engine.HeldServers(mayShowValues: false),
+            Slow = engine.SlowRequests(mayShowValues: false),
             Settings = [.. SettingsTable.DescribeDifferent(settings)],
             Changes = engine.SettingChanges,
             Hosts = engine.Hosts(),
