@@ -1,4 +1,5 @@
 using Pooler.Engine;
+using Pooler.Engine.Configuration;
 using Pooler.Engine.Telemetry;
 using Pooler.Server.Http;
 using Pooler.Server.Http.Page;
@@ -34,14 +35,21 @@ internal static class PoolerHost
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "pooler", Args = WithoutWatching, ContentRootPath = ContentRoot });
         Configure(builder, log, createEngine);
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseUrls([.. urls]);
-        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            // Of each port.
+            kestrel.Limits.MaxConcurrentConnections = ConfigurationAdvice.MostWebConnections;
+        });
         builder.Services.AddProblemDetails();
 
         var app = builder.Build();
         app.UseExceptionHandler().UseStatusCodePages();
         app.MapDefaultEndpoints();
         var engine = app.Services.GetRequiredService<PoolerEngine>();
-        app.MapGet("/metrics", () => Results.Text(PrometheusText.Write(engine.Metrics.Read()), PrometheusText.ContentType)).DisableHttpMetrics();
+        app.MapGet("/metrics", (HttpContext context) => AdminGuard.ObjectionToReader(context, engine.Configuration.Settings) is { } objection
+            ? Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden)
+            : Results.Text(PrometheusText.Write(engine.Metrics.Read()), PrometheusText.ContentType)).DisableHttpMetrics();
         AdminEndpoints.Map(app, engine);
         PageEndpoints.Map(app, engine);
         return app;

@@ -14,6 +14,9 @@ public static class ConfigurationAdvice
     /// <summary>A pool serves best with two to four connections per core of the server; this far from it it is worth a word.</summary>
     internal const int MostPerCore = 8;
 
+    /// <summary>How many connections an HTTP port takes at a time; those beyond are closed.</summary>
+    public const int MostWebConnections = 256;
+
     private static readonly TimeSpan ShortLifetime = TimeSpan.FromSeconds(60);
 
     /// <summary>What the configuration itself shows.</summary>
@@ -51,7 +54,8 @@ public static class ConfigurationAdvice
     {
         var settings = configuration.Settings;
         var servers = ConnectionDemand.Of(configuration).Sum(d => (long)(d.Connections ?? 0));
-        if (descriptors is { } limit && settings.MaxClientConn + servers + DescriptorsOfProcess > limit)
+        var web = ((settings.HttpPort != 0 ? 1 : 0) + (settings.HttpAdminPort != 0 ? 1 : 0)) * MostWebConnections;
+        if (descriptors is { } limit && settings.MaxClientConn + servers + DescriptorsOfProcess + web > limit)
         {
             yield return ("max_client_conn",
                 $"{settings.MaxClientConn} clients and {servers} server connections need more than the {limit} file descriptors that this process may have: raise its limit (ulimit -n, LimitNOFILE=) or lower max_client_conn");

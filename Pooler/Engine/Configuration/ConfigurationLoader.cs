@@ -241,6 +241,6 @@ public static class ConfigurationLoader
             draft.Warn(null, "no user has a password here: set auth_file, or DATABASES_USER and DATABASES_PASSWORD");
 
         if (settings.HttpAdminPort != 0 && settings.HttpAdminKey.Length == 0 && !ConfigurationAdvice.IsLocal(settings.HttpAddr))
-            draft.Warn(null, "http_admin_port can be reached from other machines and http_admin_key is not set: anyone there can pause the pools");
+            draft.Warn(null, "http_admin_port can be reached from other machines and http_admin_key is not set: commands are taken from programs of this machine only");
     }
 }

@@ -29,6 +29,8 @@ internal static class AdminGuard
     /// </summary>
     public static string? ObjectionWithoutKey(HttpRequest request)
     {
+        var connection = request.HttpContext.Connection;
+        if (!IsThisMachine(connection.RemoteIpAddress, connection.LocalIpAddress)) return "without http_admin_key commands are taken from programs of this machine only";
         if (ObjectionToHost(request) is { } objection) return objection;
         var origin = request.Headers.Origin;
         if (origin.Count > 0 && !(origin.Count == 1 && string.Equals(origin[0], $"{request.Scheme}://{request.Host.Value}", StringComparison.OrdinalIgnoreCase)))
@@ -39,11 +41,33 @@ internal static class AdminGuard
             : "without http_admin_key only the pooler's own page may use this: the request has a Sec-Fetch-Site header of another page";
     }
 
-    /// <summary>Why the name by which this machine is addressed is refused without a key.</summary>
-    public static string? ObjectionToHost(HttpRequest request)
+    /// <summary>
+    /// Why figures are not shown under the name by which this machine is addressed. What listens on the loopback address
+    /// is not for others, and a web page of others whose name has been made to mean this machine would read it.
+    /// </summary>
+    public static string? ObjectionToReader(HttpContext context, PoolerSettings settings)
+    {
+        var isForThisMachine = context.Connection.LocalIpAddress is { } local && IPAddress.IsLoopback(Plain(local));
+        return isForThisMachine || (settings.HttpAdminKey.Length == 0 && IsAdminPort(context, settings)) ? ObjectionToHost(context.Request) : null;
+    }
+
+    /// <summary>Whether a connection comes from this machine; without addresses it came through a Unix socket.</summary>
+    public static bool IsThisMachine(IPAddress? remote, IPAddress? local) =>
+        remote is null || IPAddress.IsLoopback(Plain(remote)) || (local is not null && Plain(remote).Equals(Plain(local)));
+
+    /// <summary>Why the name by which this machine is addressed is refused.</summary>
+    private static string? ObjectionToHost(HttpRequest request)
     {
         var host = request.Host.Host;
-        return IPAddress.TryParse(host, out _) || host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? null
-            : "without http_admin_key the Host header must be an IP address or localhost: other names may have been made to mean this machine";
+        return IPAddress.TryParse(host, out _) || IsPrivate(host) ? null
+            : "the Host header must be an IP address, localhost or this machine's name: other names may have been made to mean this machine";
     }
+
+    // Names that nobody can register: of this machine (RFC 6761), and those of container engines and .NET's development
+    // certificates (host.docker.internal).
+    private static bool IsPrivate(string host) => host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+        || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase) || host.EndsWith(".internal", StringComparison.OrdinalIgnoreCase)
+        || host.Equals(Environment.MachineName, StringComparison.OrdinalIgnoreCase);
+
+    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
 }

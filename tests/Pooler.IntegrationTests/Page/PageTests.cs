@@ -196,9 +196,11 @@ public sealed class PageTests(PostgresForPooler postgres, Chromium chromium, Pag
         using var file = await http.GetAsync(Pooler.PublicPage.TrimEnd('/') + style, Cancelled);
         Assert.Contains("immutable", file.Headers.CacheControl!.ToString());
 
-        foreach (var path in new[] { "", "page/stream" })
+        using var head = new HttpRequestMessage(HttpMethod.Head, Pooler.PublicPage) { Headers = { Host = "pooler.dev.localhost" } };
+        Assert.Equal(HttpStatusCode.OK, (await http.SendAsync(head, Cancelled)).StatusCode);
+        foreach (var url in new[] { Pooler.AdminPage, Pooler.AdminPage + "page/stream", Pooler.PublicPage, Pooler.PublicPage + "page/stream" })
         {
-            using var rebound = new HttpRequestMessage(HttpMethod.Get, Pooler.AdminPage + path) { Headers = { Host = "rebound.example" } };
+            using var rebound = new HttpRequestMessage(HttpMethod.Get, url) { Headers = { Host = "rebound.example" } };
             Assert.Equal(HttpStatusCode.Forbidden, (await http.SendAsync(rebound, HttpCompletionOption.ResponseHeadersRead, Cancelled)).StatusCode);
         }
 

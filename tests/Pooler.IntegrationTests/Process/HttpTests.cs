@@ -127,8 +127,34 @@ public sealed class HttpTests : IDisposable
         var text = await metrics.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         Assert.All(
             text.TrimEnd('\n').Split('\n'),
-            l => Assert.Matches(@"^(# (HELP|TYPE) pooler_\w+ .+|pooler_\w+(\{\w+=""[^""]*""(,\w+=""[^""]*"")*\})? [0-9.E+-]+)$", l));
+            l => Assert.Matches(@"^(# (HELP|TYPE) (pooler|process)_\w+ .+|(pooler|process)_\w+(\{\w+=""[^""]*""(,\w+=""[^""]*"")*\})? [0-9.E+-]+)$", l));
     }
+
+    [Theory]
+    [InlineData("/metrics", "rebound.example", HttpStatusCode.Forbidden)]
+    [InlineData("/metrics", "localhost.evil.example", HttpStatusCode.Forbidden)]
+    [InlineData("/metrics", "127.0.0.1", HttpStatusCode.OK)]
+    [InlineData("/metrics", "localhost", HttpStatusCode.OK)]
+    [InlineData("/metrics", "pooler.dev.localhost", HttpStatusCode.OK)]
+    [InlineData("/metrics", "host.docker.internal", HttpStatusCode.OK)]
+    [InlineData("/alive", "rebound.example", HttpStatusCode.OK)]
+    public async Task On_the_loopback_address_figures_are_shown_under_no_name_of_others(string path, string host, HttpStatusCode expected)
+    {
+        await using var pooler = await StartAsync($"http_port = {_port}");
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{_port}{path}") { Headers = { Host = host } };
+        Assert.Equal(expected, (await _client.SendAsync(request, TestContext.Current.CancellationToken)).StatusCode);
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1", "127.0.0.1", true)]
+    [InlineData("::ffff:127.0.0.2", "::ffff:127.0.0.1", true)]
+    [InlineData("::1", "::1", true)]
+    [InlineData("::ffff:10.0.0.5", "10.0.0.5", true)]
+    [InlineData("10.0.0.6", "10.0.0.5", false)]
+    [InlineData("::ffff:10.0.0.6", "::ffff:10.0.0.5", false)]
+    [InlineData("2001:db8::2", "2001:db8::1", false)]
+    public void Without_a_key_commands_come_from_this_machine(string remote, string local, bool isTaken) =>
+        Assert.Equal(isTaken, AdminGuard.IsThisMachine(IPAddress.Parse(remote), IPAddress.Parse(local)));
 
     [Fact]
     public async Task The_ports_of_the_environment_are_bound_too_and_have_no_admin_commands()

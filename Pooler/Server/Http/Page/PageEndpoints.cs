@@ -13,9 +13,6 @@ internal sealed class PageEndpoints
 {
     public const string StreamPath = "/page/stream";
 
-    /// <summary>More tabs than people look at; each costs a connection and a few kilobytes a second.</summary>
-    private const int MostStreams = 32;
-
     // Whoever does not take a frame in this time does not look at it either, or is no longer there.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
@@ -23,7 +20,6 @@ internal sealed class PageEndpoints
     private readonly PageFeed _public;
     private readonly PageFeed _admin;
     private readonly CancellationToken _stopping;
-    private int _streams;
 
     private PageEndpoints(WebApplication app, PoolerEngine engine)
     {
@@ -39,8 +35,8 @@ internal sealed class PageEndpoints
         var page = new PageEndpoints(app, engine);
         // Open pages ask every now and then: they would stand out in the metrics of HTTP without being of any interest.
         var group = app.MapGroup("").AddEndpointFilter(page.GuardAsync).DisableHttpMetrics();
-        group.MapGet("/", page.Document);
-        // As a route handler: filters do not apply to request delegates, and their results are dropped.
+        // As route handlers: filters do not apply to request delegates, and their results are dropped.
+        group.MapMethods("/", [HttpMethods.Get, HttpMethods.Head], (Delegate)page.DocumentAsync);
         group.MapGet(StreamPath, (Delegate)page.StreamAsync);
         foreach (var asset in PageAssets.All) group.MapGet(asset.Path, (HttpContext context) => Send(context, asset));
     }
@@ -50,8 +46,7 @@ internal sealed class PageEndpoints
         var context = invocation.HttpContext;
         var settings = _engine.Configuration.Settings;
         if (!settings.HttpPage) return Results.Problem("the web page is switched off (http_page)", statusCode: StatusCodes.Status404NotFound);
-        if (AdminGuard.IsAdminPort(context, settings) && settings.HttpAdminKey.Length == 0 && AdminGuard.ObjectionToHost(context.Request) is { } objection)
-            return Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden);
+        if (AdminGuard.ObjectionToReader(context, settings) is { } objection) return Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden);
 
         // Neither of interest in traces: a stream would be a span of hours.
         if (Activity.Current is { } request)
@@ -73,7 +68,8 @@ internal sealed class PageEndpoints
 
     private PageFeed FeedOf(HttpContext context) => AdminGuard.IsAdminPort(context, _engine.Configuration.Settings) ? _admin : _public;
 
-    private IResult Document(HttpContext context) => Results.Content(FeedOf(context).Document(), "text/html; charset=utf-8");
+    private async Task<IResult> DocumentAsync(HttpContext context) =>
+        Results.Content(await FeedOf(context).DocumentAsync(context.RequestAborted), "text/html; charset=utf-8");
 
     private static IResult Send(HttpContext context, PageAsset asset)
     {
@@ -84,15 +80,14 @@ internal sealed class PageEndpoints
 
     private async Task<IResult> StreamAsync(HttpContext context)
     {
-        if (Interlocked.Increment(ref _streams) > MostStreams)
+        using var watcher = FeedOf(context).Watch();
+        if (watcher is null)
         {
-            Interlocked.Decrement(ref _streams);
             context.Response.Headers.RetryAfter = "30";
             return Results.Problem("too many pages are open", statusCode: StatusCodes.Status503ServiceUnavailable);
         }
 
         var open = context.Request.Query["open"] is [{ } ids] ? ids.Split(',').ToHashSet() : null;
-        using var watcher = FeedOf(context).Watch();
         // Without the first of them, open pages would hold up the end of the process.
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stopping, context.RequestAborted);
         context.Response.ContentType = "text/event-stream";
@@ -115,10 +110,6 @@ internal sealed class PageEndpoints
         {
             // The process ends, or the page is closed, or does not read: then what is buffered for it goes with the connection.
             if (!_stopping.IsCancellationRequested) context.Abort();
-        }
-        finally
-        {
-            Interlocked.Decrement(ref _streams);
         }
         return Results.Empty;
     }

@@ -13,8 +13,11 @@ internal sealed class PageFeed(Func<PageModel> take, bool isAdmin, TimeProvider 
     // To look at the clients of a large pooler takes a while: not once for each of many requests.
     private static readonly TimeSpan Fresh = TimeSpan.FromMilliseconds(300);
 
+    // More tabs than people look at; each costs a connection and a few kilobytes a second.
+    private const int MostWatchers = 32;
+
     private readonly Lock _lock = new();
-    private readonly Lock _drawing = new();
+    private readonly SemaphoreSlim _drawing = new(1);
     private (string Text, long At)? _document;
     private PageFrame? _frame;
     private TaskCompletionSource<PageFrame> _next = NewSource();
@@ -27,22 +30,28 @@ internal sealed class PageFeed(Func<PageModel> take, bool isAdmin, TimeProvider 
     }
 
     /// <summary>The page as a document of its own. Those who ask at the same moment share it.</summary>
-    public string Document()
+    public async Task<string> DocumentAsync(CancellationToken cancellationToken)
     {
-        lock (_drawing)
+        await _drawing.WaitAsync(cancellationToken);
+        try
         {
             if (_document is { } drawn && timeProvider.GetElapsedTime(drawn.At) < Fresh) return drawn.Text;
             var text = PageDocument.Draw(take(), isAdmin);
             _document = (text, timeProvider.GetTimestamp());
             return text;
         }
+        finally
+        {
+            _drawing.Release();
+        }
     }
 
-    /// <summary>Whoever watches gets frames until it is disposed.</summary>
-    public Watcher Watch()
+    /// <summary>Whoever watches gets frames until it is disposed. Null: there are too many already.</summary>
+    public Watcher? Watch()
     {
         lock (_lock)
         {
+            if (_watchers >= MostWatchers) return null;
             _watchers++;
             if (!_isRunning)
             {

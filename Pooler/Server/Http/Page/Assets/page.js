@@ -180,7 +180,8 @@ async function askedForKey(again) {
   const input = document.getElementById("key-input");
   input.value = "";
   document.getElementById("key-note").textContent = again ? "That was not the key." : "It is kept until this tab is closed.";
-  const given = await ask(document.getElementById("key")) && input.value !== "";
+  // Headers take no other characters, and fetch throws.
+  const given = await ask(document.getElementById("key")) && /^[\x20-\x7e]+$/.test(input.value);
   if (given) sessionStorage.setItem(keyName, input.value);
   input.value = "";
   return given;
@@ -208,6 +209,7 @@ async function run(button) {
     if (answer.ok) say(`${what}: ${result.result ?? "done"}`);
     else say(`${what}: ${[result.detail ?? result.title ?? answer.statusText, ...(result.errors ?? [])].join("; ")}`, true);
   } catch {
+    sessionStorage.removeItem(keyName);
     say(`${what}: no answer from the pooler`, true);
   }
 }
