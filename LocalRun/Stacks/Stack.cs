@@ -102,6 +102,8 @@ internal sealed class Stack : IAsyncDisposable
         _screen.Heading("  What to try");
         if (State.WebUrl is { } web)
             _screen.Line($"  Open {web} and {web}/tasks in a browser.");
+        if (PoolsPage() is { } pools)
+            _screen.Line($"  Watch the pool live at {pools}");
         _screen.Line("  In another terminal:  dotnet run --project LocalRun -- --check       health of every service");
         _screen.Line("                        dotnet run --project LocalRun -- --load-test   100 requests, 50 at a time");
         _screen.Line("  Ctrl+C stops everything.");
@@ -256,6 +258,12 @@ internal sealed class Stack : IAsyncDisposable
     }
 
     // The first database that is not at a PostgreSQL of ours is at a pooler.
+    /// <summary>The pooler's web page; null without a pooler.</summary>
+    private string? PoolsPage() =>
+        _options.Direct ? null : State.Services
+            .FirstOrDefault(service => service.Name == DirectWiring.PoolerOf(_context.Manifest))?
+            .Addresses.FirstOrDefault(address => address.StartsWith("http://", StringComparison.Ordinal) && !address.Contains(' ', StringComparison.Ordinal));
+
     private Npgsql.NpgsqlConnectionStringBuilder? Console()
     {
         if (_options.Direct || DirectWiring.PoolerOf(_context.Manifest) is not { } pooler)
