@@ -12,7 +12,8 @@ internal static class AdminEndpoints
 
     public static void Map(WebApplication app, PoolerEngine engine)
     {
-        app.Use((context, next) => GuardAsync(context, next, engine));
+        var log = new AdminLog(app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Pooler.Http"), TimeProvider.System);
+        app.Use((context, next) => GuardAsync(context, next, engine, log));
         app.MapPost($"{Prefix}/pause", (string? database, CancellationToken aborted) => RunAsync("paused", database, async () => await engine.PauseAsync(database, aborted)));
         app.MapPost($"{Prefix}/resume", (string? database) => RunAsync("resumed", database, () => Run(() => engine.Resume(database))));
         app.MapPost($"{Prefix}/reconnect", (string? database) => RunAsync("reconnecting", database, () => Run(() => engine.Reconnect(database))));
@@ -20,7 +21,7 @@ internal static class AdminEndpoints
         app.MapPost($"{Prefix}/reload", () => Reload(engine));
     }
 
-    private static async Task GuardAsync(HttpContext context, RequestDelegate next, PoolerEngine engine)
+    private static async Task GuardAsync(HttpContext context, RequestDelegate next, PoolerEngine engine, AdminLog log)
     {
         if (!context.Request.Path.StartsWithSegments(Prefix, StringComparison.OrdinalIgnoreCase))
         {
@@ -30,24 +31,32 @@ internal static class AdminEndpoints
 
         // The settings in force: the key can change with a reload, the port cannot.
         var settings = engine.Configuration.Settings;
+        // The route's end: what is not a command has none and is not worth a line.
+        var command = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText?[(Prefix.Length + 1)..];
+        var address = context.Connection.RemoteIpAddress;
         if (!AdminGuard.IsAdminPort(context, settings))
         {
             await Results.Problem(statusCode: StatusCodes.Status404NotFound).ExecuteAsync(context);
         }
         else if (settings.HttpAdminKey.Length > 0 && !AdminGuard.HasKey(context.Request, settings.HttpAdminKey))
         {
+            log.Refused(command ?? "(unknown)", address, HasAnyKey(context.Request) ? "wrong key" : "no key");
             context.Response.Headers.WWWAuthenticate = "Bearer";
             await Results.Problem("the header X-Admin-Key or a bearer token must hold http_admin_key", statusCode: StatusCodes.Status401Unauthorized).ExecuteAsync(context);
         }
         else if (settings.HttpAdminKey.Length == 0 && AdminGuard.ObjectionWithoutKey(context.Request) is { } objection)
         {
+            log.Refused(command ?? "(unknown)", address, objection);
             await Results.Problem(objection, statusCode: StatusCodes.Status403Forbidden).ExecuteAsync(context);
         }
         else
         {
+            if (command is not null) log.Command(command, address);
             await next(context);
         }
     }
+
+    private static bool HasAnyKey(HttpRequest request) => request.Headers.ContainsKey("X-Admin-Key") || request.Headers.Authorization.Count > 0;
 
     private static Task Run(Action action)
     {

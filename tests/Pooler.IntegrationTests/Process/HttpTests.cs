@@ -49,6 +49,10 @@ public sealed class HttpTests : IDisposable
         using var bearer = new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{_adminPort}/admin/resume");
         bearer.Headers.Authorization = new AuthenticationHeaderValue("Bearer", "open sesame");
         Assert.Equal(HttpStatusCode.Conflict, (await _client.SendAsync(bearer, TestContext.Current.CancellationToken)).StatusCode);
+
+        await pooler.LineAsync("HTTP command reconnect from 127.0.0.1");
+        // The second refusal came too soon after the first to be worth a line of its own.
+        Assert.EndsWith("HTTP command pause from 127.0.0.1 refused: no key; refused since the last such line: 0", Assert.Single(pooler.Lines, l => l.Contains(" refused: ", StringComparison.Ordinal)));
     }
 
     [Fact]
