@@ -110,9 +110,9 @@ public sealed class PoolerEngine : IAsyncDisposable
         _core.HoldAccepting = hold => _listener!.Suspend(hold);
         _listener = new Listener(_loops, _core.Accept, options.LoggerFactory.CreateLogger<Listener>());
         _sockets = new ListeningSockets(_listener, _core.Log);
-        _advice = new AdviceMonitor(new AdviceSurvey(this, options.HistoryPeriod).Take, options.TimeProvider, options.HistoryPeriod, _core.Log);
+        _advice = new AdviceMonitor(new AdviceSurvey(this, options.HistoryPeriod).Take, _core.Log);
         _core.Advice = () => _advice.Items;
-        _history = new HistoryRecorder(() => EngineSnapshot.TakePools(_core), options.TimeProvider, options.HistoryPeriod, _core.Log);
+        _history = new HistoryRecorder(() => EngineSnapshot.TakePools(_core), options.TimeProvider, options.HistoryPeriod, _core.Log) { Recorded = _advice.Look };
     }
 
     /// <summary>
@@ -169,7 +169,6 @@ public sealed class PoolerEngine : IAsyncDisposable
         _listener.Start();
         _history.Start();
         _core.Metrics.Start();
-        _advice.Start();
     }
 
     /// <summary>Why nothing can be handed over now; null when it can. The pooler's state would be lost by it.</summary>
@@ -370,7 +369,6 @@ public sealed class PoolerEngine : IAsyncDisposable
             await Task.Run(_loops.Stop).ConfigureAwait(false);
             _history.Dispose();
             _core.Metrics.Stop();
-            _advice.Dispose();
             _completion.TrySetResult();
         }
         await _completion.Task.ConfigureAwait(false);

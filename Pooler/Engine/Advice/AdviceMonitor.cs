@@ -1,42 +1,36 @@
 using Microsoft.Extensions.Logging;
+using Pooler.Engine.Pools;
 using Pooler.Engine.Telemetry;
 
 namespace Pooler.Engine.Advice;
 
-/// <summary>Looks at the engine every few seconds, beside the loops, and keeps what is to be advised.</summary>
+/// <summary>Looks at the engine with each interval of its history, beside the loops, and keeps what is to be advised.</summary>
 /// <param name="look">Takes in what the rules look at; null while there is nothing to judge, as when all stands still.</param>
-/// <param name="timeProvider">Clock and timer.</param>
-/// <param name="period">Time between two looks.</param>
 /// <param name="log">Told what is new and what has gone.</param>
-internal sealed class AdviceMonitor(Func<AdviceInput?> look, TimeProvider timeProvider, TimeSpan period, EngineLog log) : IDisposable
+internal sealed class AdviceMonitor(Func<IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)>, AdviceInput?> look, EngineLog log)
 {
     private readonly AdviceBoard _board = new();
     private volatile IReadOnlyList<AdviceItem> _items = [];
-    private ITimer? _timer;
     private int _isLooking;
     private bool _hasFailed;
 
     /// <summary>What is advised now, warnings first. Any thread.</summary>
     public IReadOnlyList<AdviceItem> Items => _items;
 
-    /// <summary>Begins to look.</summary>
-    public void Start() =>
-        _timer = timeProvider.CreateTimer(static state => ((AdviceMonitor)state!).OnTick(), this, period, period);
-
-    public void Dispose() => _timer?.Dispose();
-
-    private void OnTick()
+    /// <summary>Looks once.</summary>
+    /// <param name="pools">The pools of the moment, as the history has taken them down: they are looked at once for both.</param>
+    public void Look(IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)> pools)
     {
         // A look may take longer than the time to the next on a machine in trouble, of which this is to tell.
         if (Interlocked.Exchange(ref _isLooking, 1) != 0) return;
         try
         {
-            if (look() is { } input) Judge(input);
+            if (look(pools) is { } input) Judge(input);
             _hasFailed = false;
         }
         catch (Exception e)
         {
-            // Of a timer's callback it would end the process. Told once: what fails now will fail at the next looks.
+            // The history goes on without. Told once: what fails now will fail at the next looks.
             if (!_hasFailed) log.AdviceFailed(e);
             _hasFailed = true;
         }

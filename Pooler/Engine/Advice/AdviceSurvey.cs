@@ -19,18 +19,20 @@ internal sealed class AdviceSurvey(PoolerEngine engine, TimeSpan period)
     private EngineCore Core => engine.Core;
 
     /// <summary>The engine as it is now; null while it stands still or leaves.</summary>
-    public AdviceInput? Take()
+    /// <param name="all">The pools of the moment.</param>
+    public AdviceInput? Take(IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)> all)
     {
         if (Core.IsSuspended || Core.IsHandingOver || Core.Departure is not null || Core.RefusesLogins is not null) return null;
         var configuration = engine.Configuration;
         // Pools of a database that a RELOAD has taken away or replaced exist until their last client has left: there is nothing to advise.
-        var states = EngineSnapshot.TakePools(Core).Where(p => Core.Directory.KnownDatabase(p.Pool.Database.Name) == p.Pool.Database).ToArray();
+        var states = all.Where(p => Core.Directory.KnownDatabase(p.Pool.Database.Name) == p.Pool.Database).ToArray();
         Pool[] pools = [.. states.Select(p => p.Pool)];
         _memory.Look(pools);
         var histories = engine.History().ToDictionary(h => (h.Database, h.User), h => h.Intervals);
         var applications = _memory.ApplicationsByPool();
-        // Advice goes into the log, over OTLP and onto the page.
-        var held = engine.HeldServers(mayShowValues: false).ToLookup(h => (h.Database, h.User));
+        // Advice goes into the log, over OTLP and onto the page. And no rule asks about servers that are held for less: most are
+        // for a millisecond, and each has its query's text made.
+        var held = HeldServers.Read(Core, mayShowValues: false, least: period).ToLookup(h => (h.Database, h.User));
         foreach (var (pool, state) in states) AskServer(pool, state, histories.GetValueOrDefault(KeyOf(pool)));
         var servers = ServersOf(configuration, pools);
         return new AdviceInput

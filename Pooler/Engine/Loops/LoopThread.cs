@@ -269,8 +269,8 @@ internal abstract partial class LoopThread : EventLoop
     {
         if (_timers.NextDue > Now)
             return;
-        // Those that are due next were to run with the first at the latest.
-        Lag.Record(Now - _timers.NextDue);
+        // Those that are due next were to run with the first at the latest. By the clock: the turn's own work before has made them late, too.
+        Lag.Record(LoopClock.Microseconds(TimeProvider) - _timers.NextDue);
         var newest = _timers.Newest;
         while (_timers.TryTake(Now, newest, out var callback, out var state))
             RunCallback(callback, state);

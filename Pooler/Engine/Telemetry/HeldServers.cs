@@ -9,13 +9,14 @@ internal static class HeldServers
     /// <summary>Held longest first. Any thread; each row is as of the moment it was looked at.</summary>
     /// <param name="engine">Whose servers.</param>
     /// <param name="mayShowValues">False for readers who are not to see values even with log_query_parameters.</param>
-    public static IReadOnlyList<HeldServer> Read(EngineCore engine, bool mayShowValues = true)
+    /// <param name="least">Only those that have been held for that long.</param>
+    public static IReadOnlyList<HeldServer> Read(EngineCore engine, bool mayShowValues = true, TimeSpan least = default)
     {
         var now = engine.Now;
         var withValues = mayShowValues && engine.Settings.LogQueryParameters;
         var rows = new List<HeldServer>();
         foreach (var server in engine.Servers)
-            if (server.Client is { } client && client.Server == server) rows.Add(Row(server, client, now, withValues));
+            if (server.Client is { } client && client.Server == server && Since(server.LinkedAt, now) >= least) rows.Add(Row(server, client, now, withValues));
         rows.Sort(static (a, b) => b.HeldFor.CompareTo(a.HeldFor));
         return rows;
     }

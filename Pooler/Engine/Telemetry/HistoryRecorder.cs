@@ -33,6 +33,9 @@ internal sealed class HistoryRecorder : IDisposable
         _log = log;
     }
 
+    /// <summary>Told the pools of each look, after they have been recorded. Set before <see cref="Start"/>.</summary>
+    public Action<IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)>>? Recorded { get; init; }
+
     public void Start()
     {
         _lastTimestamp = _timeProvider.GetTimestamp();
@@ -61,7 +64,7 @@ internal sealed class HistoryRecorder : IDisposable
     {
         try
         {
-            Record();
+            if (Record() is { } pools) Recorded?.Invoke(pools);
         }
         catch (Exception e)
         {
@@ -71,14 +74,16 @@ internal sealed class HistoryRecorder : IDisposable
     }
 
     /// <summary>Ends an interval. A timer that comes late makes it longer.</summary>
-    private void Record()
+    /// <returns>The pools as they were then.</returns>
+    private IReadOnlyList<(Pool Pool, PoolSnapshot Snapshot)>? Record()
     {
         lock (_lock)
         {
             var (now, timestamp) = (_timeProvider.GetUtcNow(), _timeProvider.GetTimestamp());
             var length = _timeProvider.GetElapsedTime(_lastTimestamp, timestamp);
-            if (length <= TimeSpan.Zero) return;
-            foreach (var (pool, snapshot) in _look())
+            if (length <= TimeSpan.Zero) return null;
+            var pools = _look();
+            foreach (var (pool, snapshot) in pools)
             {
                 if (!_tracks.TryGetValue(pool, out var track)) _tracks[pool] = track = new Track();
                 track.Add(pool, snapshot, now, length);
@@ -89,6 +94,7 @@ internal sealed class HistoryRecorder : IDisposable
                 while (track.Intervals.TryPeek(out var oldest) && oldest.End <= now - Reach) track.Intervals.Dequeue();
                 if (track.Intervals.Count == 0) _tracks.Remove(pool);
             }
+            return pools;
         }
     }
 

@@ -61,7 +61,7 @@ internal static class MetricTable
         PerPool(Define("pooler.wait.oldest", Gauge, "s", "How long the client that waits longest has waited."), static (_, p) => p.MaxWait / 1e6),
 
         PerPool(Define("pooler.pins", UpDownCounter, "{connection}", "Clients that keep a server connection beyond a transaction, by what makes them."),
-            Pin with { Values = PinReasons.All },
+            Pin with { Values = [.. PinReasons.All.Select(LabelOf)] },
             static (pool, _) => Pins(pool)),
 
         Times(Define("db.client.connection.wait_time", Histogram, "s", "How long clients waited for a server connection that they got, 0 for those that had not to wait.", "pooler_wait_duration_seconds"),
@@ -160,8 +160,11 @@ internal static class MetricTable
     private static IEnumerable<(string Reason, double Clients)> Pins(Pool pool)
     {
         var pins = pool.Servers.Cast<ServerSession>().Select(s => s.Client?.Pin).OfType<string>().CountBy(p => p).ToDictionary();
-        return PinReasons.All.Select(reason => (reason, (double)pins.GetValueOrDefault(reason)));
+        return PinReasons.All.Select(reason => (LabelOf(reason), (double)pins.GetValueOrDefault(reason)));
     }
+
+    // As all other labels are written; SHOW HELD_SERVERS has words.
+    private static string LabelOf(string pinReason) => pinReason.Replace(' ', '_').ToLowerInvariant();
 
     private static IEnumerable<MetricSample> Timeouts(MetricReading reading)
     {

@@ -23,7 +23,10 @@ public static class MetricsReference
             assignments, parses and binds go on where the process before has left off; everything else begins anew.
 
             Histograms have the bounds {string.Join(", ", MetricDefinition.Boundaries)} seconds, and the series `_bucket`, `_sum` and `_count` in
-            Prometheus. Times are counted in buckets that are exact to a sixteenth; OTLP's sums are as exact as that, Prometheus' are exact.
+            Prometheus. Times are counted in buckets that are exact to a sixteenth; OTLP's sums are as exact as that, Prometheus' are exact. For OTLP each
+            time that was counted is recorded once more, beside the loops and only while somebody exports: about 0.04 µs of processor time, for
+            a wait, a query and a transaction 1 % of what a small transaction costs the pooler. Prometheus costs nothing between two scrapes.
+            Over OTLP counts by reason or kind begin with the first event.
 
             | OpenTelemetry | Prometheus | Kind | Unit | Divided by | Meaning |
             |---|---|---|---|---|---|

@@ -66,7 +66,7 @@ public sealed class PoolerMetrics : IDisposable
     internal void Stop()
     {
         _timer?.Dispose();
-        OnTick();
+        lock (_feedLock) Feed();
     }
 
     /// <summary>Begins to feed the histograms.</summary>
@@ -74,14 +74,15 @@ public sealed class PoolerMetrics : IDisposable
 
     private void OnTick()
     {
+        // A tick that finds the last one still at it leaves its part to the next.
+        if (!_feedLock.TryEnter()) return;
         try
         {
             Feed();
         }
-        catch (Exception e)
+        finally
         {
-            // Out of a timer's callback it would end the process.
-            _core.Log.TelemetryFailed(e);
+            _feedLock.Exit();
         }
     }
 
@@ -91,34 +92,44 @@ public sealed class PoolerMetrics : IDisposable
     /// </summary>
     private void Feed()
     {
-        lock (_feedLock)
+        try
         {
-            if (!_histograms.Exists(static h => h.Instrument.Enabled))
+            FeedAll();
+        }
+        catch (Exception e)
+        {
+            // Out of a timer's callback it would end the process.
+            _core.Log.TelemetryFailed(e);
+        }
+    }
+
+    private void FeedAll()
+    {
+        if (!_histograms.Exists(static h => h.Instrument.Enabled))
+        {
+            _isFeeding = false;
+            _fed = [];
+            return;
+        }
+        var reading = new MetricReading(_core);
+        var fed = new Dictionary<(Metric, object), TimeDistribution>();
+        foreach (var (metric, instrument) in _histograms)
+        {
+            foreach (var sample in metric.Read(reading))
             {
-                _isFeeding = false;
-                _fed = [];
-                return;
-            }
-            var reading = new MetricReading(_core);
-            var fed = new Dictionary<(Metric, object), TimeDistribution>();
-            foreach (var (metric, instrument) in _histograms)
-            {
-                foreach (var sample in metric.Read(reading))
+                var now = sample.Times!;
+                var key = (metric, sample.Source!);
+                fed[key] = now;
+                if (!_isFeeding || !instrument.Enabled) continue;
+                var tags = Tags(sample);
+                foreach (var (time, count) in (now - _fed.GetValueOrDefault(key, TimeDistribution.Empty)).Buckets())
                 {
-                    var now = sample.Times!;
-                    var key = (metric, sample.Source!);
-                    fed[key] = now;
-                    if (!_isFeeding || !instrument.Enabled) continue;
-                    var tags = Tags(sample);
-                    foreach (var (time, count) in (now - _fed.GetValueOrDefault(key, TimeDistribution.Empty)).Buckets())
-                    {
-                        var seconds = time / 1e6;
-                        for (var i = 0L; i < count; i++) instrument.Record(seconds, tags);
-                    }
+                    var seconds = time / 1e6;
+                    for (var i = 0L; i < count; i++) instrument.Record(seconds, tags);
                 }
             }
-            (_fed, _isFeeding) = (fed, true);
         }
+        (_fed, _isFeeding) = (fed, true);
     }
 
     private void Create<T>(MetricDefinition definition, Func<IEnumerable<Measurement<T>>> observe) where T : struct
@@ -139,7 +150,11 @@ public sealed class PoolerMetrics : IDisposable
     }
 
     private IEnumerable<Measurement<T>> Observe<T>(Metric metric, Func<double, T> convert) where T : struct =>
-        metric.Read(Reading()).Select(s => new Measurement<T>(convert(s.Value), Tags(s)));
+        metric.Read(Reading()).Where(s => s.Value != 0 || !CountsEvents(metric.Definition)).Select(s => new Measurement<T>(convert(s.Value), Tags(s)));
+
+    // By kind, and most kinds never happen. OTLP tells when a series begins, Prometheus needs the 0 to see the first one grow.
+    private static bool CountsEvents(MetricDefinition definition) =>
+        definition.Kind == MetricKind.Counter && definition.Labels.Any(static l => l.Values is not null);
 
     private MetricReading Reading()
     {
