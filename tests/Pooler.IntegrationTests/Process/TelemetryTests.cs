@@ -23,6 +23,8 @@ public sealed class TelemetryTests
                 // Nobody listens there: an attempt to connect is all that a span needs.
                 ("DATABASES_PORT", PoolerProgram.FreePort().ToString()), ("DATABASES_USER", "somebody"), ("DATABASES_PASSWORD", "secret"),
                 ("POOLER_AUTH_TYPE", "trust"),
+                // A login waits for a server that cannot be reached: the attempt is all that is wanted.
+                ("POOLER_CLIENT_LOGIN_TIMEOUT", "1"),
             ]);
         await pooler.UpAsync();
         var listening = Regex.Match(await pooler.LineAsync("listening on 127.0.0.1:"), @"127\.0\.0\.1:(\d+)");
