@@ -52,7 +52,7 @@ public sealed class ColumnsTests(PostgresForPooler postgres) : ConsoleTest(postg
         ("PEERS", "peer_id:i host:s port:i pool_size:i"),
         ("PEER_POOLS", "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i"),
         ("HOSTS", "database:s host:s port:i address:s state:s role:s target_session_attrs:s last_error:s since:s next_try:s servers:i"),
-        ("HELD_SERVERS", "database:s user:s client:s server:s client_id:i client_address:s client_user:s application_name:s remote_pid:i "
+        ("HELD_SERVERS", "database:s user:s client:s server:s client_id:q client_address:s client_user:s application_name:s remote_pid:i "
             + "state:s held_us:q state_us:q pin:s query:s trace_id:s"),
         ("SLOW_REQUESTS", "time:s kind:s duration_us:q database:s user:s client:s client_address:s application_name:s query:s trace_id:s"),
     ];

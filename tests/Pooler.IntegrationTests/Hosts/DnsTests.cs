@@ -82,7 +82,8 @@ public sealed class DnsTests(PrimaryAndStandby servers)
         await using var names = await NameServer.StartAsync(Cancelled, "127.0.0.1 other.pool.test");
         await using var pooler = Start("db.pool.test", names.Settings, log);
         Assert.Contains("could not translate host name \"db.pool.test\"", await pooler.WaitInVainAsync("postgres", Cancelled), StringComparison.Ordinal);
-        Assert.Contains(log.Lines, l => l.Contains("closing because: server DNS lookup failed", StringComparison.Ordinal));
+        await Eventually.TrueAsync(
+            () => log.Lines.Any(l => l.Contains("closing because: server DNS lookup failed", StringComparison.Ordinal)), cancellationToken: Cancelled);
 
         await names.ChangeAsync("127.0.0.1 db.pool.test");
 

@@ -86,11 +86,29 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
         using var server = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         server.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         server.Listen();
+        var served = new TaskCompletionSource<(byte[], byte[])>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // Each of those that wait may have a connection opened for it.
         var serving = Task.Run(async () =>
         {
-            using var connection = await server.AcceptAsync(Cancelled);
+            while (await AcceptAsync() is { } connection) _ = ServeAsync(connection);
+        }, Cancelled);
+        async Task<Socket?> AcceptAsync()
+        {
+            try
+            {
+                return await server.AcceptAsync(Cancelled);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                return null;
+            }
+        }
+        async Task ServeAsync(Socket connection)
+        {
+            using var _ = connection;
             var request = new byte[8];
-            await connection.ReceiveAsync(request, Cancelled);
+            // One that only looks whether anybody listens.
+            if (await connection.ReceiveAsync(request, Cancelled) == 0) return;
             await connection.SendAsync(System.Text.Encoding.ASCII.GetBytes(answer), Cancelled);
             if (answer == "S")
             {
@@ -100,14 +118,16 @@ public sealed class ServerModeTests(TlsPostgres postgres, PostgresForPooler plai
             // Whatever it sends from here on, it is not a login.
             var rest = new byte[16 * 1024];
             var received = await connection.ReceiveAsync(rest, Cancelled);
-            return (request, rest[..received]);
-        }, Cancelled);
+            served.TrySetResult((request, rest[..received]));
+        }
         await using var pooler = RunningPooler.Start(
             plain, PoolerTest.AnyVariant, s => s with { ServerTlsSslMode = SslMode.Prefer },
             d => d with { Port = ((IPEndPoint)server.LocalEndPoint!).Port });
 
         Assert.Contains(reason, await pooler.WaitInVainAsync("postgres", Cancelled));
-        var (asked, more) = await serving;
+        var (asked, more) = await served.Task.WaitAsync(Cancelled);
+        server.Close();
+        await serving;
         Assert.Equal(RawClient.SslRequest, asked);
         Assert.DoesNotContain("postgres", System.Text.Encoding.ASCII.GetString(more));
     }
