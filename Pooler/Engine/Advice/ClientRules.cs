@@ -25,7 +25,7 @@ internal static class ClientRules
         {
             Sees = "In most of the last half minute clients logged in more than five times a second, and left after fewer than five transactions on average.",
             Matters = "A login costs several round trips and, with SCRAM, more processor time than a hundred transactions. The pooler keeps server connections open, but only the client can keep its connection to the pooler.",
-            Remedy = "Use the driver's own pool (Npgsql: Pooling=true, one NpgsqlDataSource; Django: CONN_MAX_AGE above 0, which is harmless here; JDBC: HikariCP). An idle client costs the pooler about 1.5 KB.",
+            Remedy = "Use the driver's own pool (Npgsql: Pooling=true, one NpgsqlDataSource; Django: CONN_MAX_AGE above 0, which is harmless here; JDBC: HikariCP). An idle client costs the pooler about 2 KB.",
         },
         new("client-pools-too-large", FindLargePools)
         {
@@ -37,7 +37,7 @@ internal static class ClientRules
         {
             Sees = "85 % of max_client_conn, max_db_client_connections or max_user_client_connections are in use at three looks in a row, or clients have been refused because of it in the last minute.",
             Matters = "The next clients are refused.",
-            Remedy = "Raise the limit: an idle client costs about 1.5 KB and one file descriptor. Or make the applications' pools smaller.",
+            Remedy = "Raise the limit: an idle client costs about 2 KB and one file descriptor. Or make the applications' pools smaller.",
             Looks = 3,
         },
         new("idle-clients-closed", FindIdleClosed)
@@ -154,7 +154,7 @@ internal static class ClientRules
                 AdviceLevel.Warning,
                 $"{limit.Count} of {limit.Setting.Text} client connections are in use{(refused > 0 ? ", and clients have been refused" : "")}.",
                 $"{limit.Setting.Name} = {limit.Setting.Text}, in use {limit.Count} ({AdviceText.Percent(limit.Count / limit.Setting.Value)}){(refused > 0 ? $"; {refused} refused in the last {AdviceText.Time(input.Periods(12))}" : "")}",
-                $"Raise {limit.Setting.Name} (an idle client costs about 1.5 KB; see that the process may open as many files), or make the applications' pools smaller.")
+                $"Raise {limit.Setting.Name} (an idle client costs about 2 KB; see that the process may open as many files), or make the applications' pools smaller.")
             {
                 Database = limit.Database,
                 User = limit.User,
