@@ -304,7 +304,7 @@ internal sealed partial class ClientSession : PoolWaiter, IConnectionHandler, IL
                 break;
             case ClientState.Active when HoldsServerToBeClosed(settings):
                 FailWithServer(PgError.Fatal(SqlState.AdminShutdown, "database configuration changed",
-                    hint: "The server connection of this session was to be replaced (server_fast_close)."));
+                    hint: "The server connection that the client held was to be replaced (server_fast_close)."));
                 break;
             case ClientState.Active:
                 if (_transactionStart != 0 && IsOver(worker.IdleTransactionTimeout ?? settings.IdleTransactionTimeout, LastActivity, now))

@@ -34,7 +34,7 @@ internal sealed partial class ServerSession
         LinkedAt = Loop.Now;
         var writer = Context.ToServer;
         writer.Clear();
-        // Whatever a client has done in this session, a search_path (CVE-2025-12819) or a temporary table pg_authid above
+        // Whatever a client has done on this connection, a search_path (CVE-2025-12819) or a temporary table pg_authid above
         // all, must not reach a query that decides about logins. What connect_query has set goes with it, and is set again.
         _forgetsClients = _servedClient && query.ForgetsClients;
         if (_forgetsClients)
